@@ -1,0 +1,90 @@
+"""Kind `bus`: the durable log between the doors and everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from retaild.api.base import Spec
+from retaild.api.errors import RetaildError
+
+#: `json`: one JSON object per line. `arrow`: an Arrow IPC stream in the family's schema.
+Codec = Literal["json", "arrow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Events of one family, written and read as one."""
+
+    family: str
+    codec: Codec
+    rows: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """An entry with its place in the log.
+
+    `offset` counts entries from 0; `rows_before` counts the rows of all entries before it;
+    `appended_at` is seconds since the epoch.
+    """
+
+    offset: int
+    rows_before: int
+    appended_at: float
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """Where the next entry will go: its offset, and the rows written so far."""
+
+    offset: int
+    rows: int
+
+
+class TrimmedError(RetaildError):
+    """The reader asks for entries that retention has removed."""
+
+    key = "bus.trimmed"
+
+    def __init__(self, offset: int, first: int) -> None:
+        super().__init__(
+            f"Log entry {offset} is gone; the log now begins at {first}.",
+            hint="Rebuild the reader's state from the lake, then read on from there.",
+        )
+
+
+class Bus(Protocol):
+    """An append-only log. Any number of processes may append and read at the same time."""
+
+    def open(self) -> None:
+        """Create what is missing and repair a torn end."""
+
+    def append(self, entries: Sequence[Entry]) -> LogEnd:
+        """Write entries in order; when this returns they survive a power cut.
+
+        All or nothing for a crash within one call is not promised (a prefix may remain): event ids
+        make a repeated append harmless. Blocks for the disk, some milliseconds at most.
+        """
+
+    def read(self, offset: int, max_rows: int = 65_536) -> list[LogEntry]:
+        """Entries from `offset` on, at least one if there is any, never waiting for more.
+
+        Raises TrimmedError if `offset` was removed by `trim`.
+        """
+
+    def end(self) -> LogEnd:
+        """The end as of now, other processes' appends included."""
+
+    def trim(self, offset: int) -> None:
+        """Entries before `offset` may be deleted (a segment at a time)."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusSpec(Spec):
+    """Registers a bus. `build` returns a Bus."""

@@ -1,0 +1,25 @@
+"""What could not be taken in, kept with its bytes so that it can be replayed after a fix."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from retaild.events.base import Event, Identifier, Text
+
+
+class DeadLetter(Event):
+    """A row or message that was refused.
+
+    `event_id` derives from source, place and bytes: reading a bad file twice adds nothing.
+    """
+
+    family: ClassVar[str] = "dead_letter"
+
+    target: Text = Field(description="The family it was meant for; empty when unknown.")
+    place: Text = Field(description="Where: 'tills.csv row 17', 'POST /api/v1/events #3'.")
+    reason_key: Identifier
+    reason: Text = Field(description="What is wrong, and what to do about it.")
+    raw: bytes = Field(description="The refused bytes; card numbers in them are masked.")
+    format: Text = Field(default="", description="How to read raw again: 'csv', 'json'.")

@@ -1,0 +1,1 @@
+"""What flows, without engine code: stream steps, batch SQL files, feature definitions."""
