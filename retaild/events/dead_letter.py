@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from retaild.events.base import Event, Identifier, Text
 
@@ -14,6 +14,9 @@ class DeadLetter(Event):
 
     `event_id` derives from source, place and bytes: reading a bad file twice adds nothing.
     """
+
+    # Refused bytes are seldom text: in JSON they travel as base64.
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     family: ClassVar[str] = "dead_letter"
 

@@ -1,1 +1,1 @@
-""""""
+"""What works while retaild runs: workers, jobs, schedules, supervision, state."""
