@@ -1,1 +1,1 @@
-""""""
+"""Finding, loading, configuring and building plugins. Start at `registry.py`."""

@@ -1,0 +1,191 @@
+"""The sections of the configuration. Field descriptions are the reference documentation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """A frozen table of settings; keys it does not know are faults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(
+            f"there is no time zone {name!r}; write one such as Europe/London"
+        ) from None
+    return name
+
+
+def _loopback(host: str) -> str:
+    """Until access control comes, nothing may listen where others can reach it."""
+    try:
+        allowed = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        allowed = False
+    if not allowed:
+        raise ValueError(
+            f"{host!r} can be reached from other machines, and there is no access control yet; "
+            "use 127.0.0.1 (or ::1) and put a proxy with access control before it"
+        )
+    return host
+
+
+#: Ranges of the five crontab fields: minute, hour, day of month, month, day of week.
+_CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_CRON_NAME = re.compile(
+    "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat"
+)
+
+
+def _five_fields(text: str) -> str:
+    fields = text.split()
+    if len(fields) != 5:
+        raise ValueError("a crontab line has five fields: minute hour day month weekday")
+    for field, (low, high) in zip(fields, _CRON_RANGES, strict=True):
+        for part in field.lower().split(","):
+            match = re.fullmatch(r"(\*|[a-z]{3}|\d+)(?:-([a-z]{3}|\d+))?(?:/(\d+))?", part)
+            bounds = [bound for bound in match.groups()[:2] if bound] if match else [""]
+            if not all(_cron_bound(bound, low, high) for bound in bounds):
+                raise ValueError(f"{part!r} is not a crontab field between {low} and {high}")
+    return text
+
+
+def _cron_bound(bound: str, low: int, high: int) -> bool:
+    if bound.isdigit():
+        return low <= int(bound) <= high
+    return bound == "*" or _CRON_NAME.fullmatch(bound) is not None
+
+
+class RetaildSection(Section):
+    """[retaild]: the shop and the daemon."""
+
+    data_dir: Path = Field(
+        default=Path("retaild-data"),
+        description="Directory of all state. Default: /var/lib/retaild for /etc/retaild, else "
+        "retaild-data beside the configuration file.",
+    )
+    timezone: Annotated[str, AfterValidator(_known_zone)] = Field(
+        default="UTC", description="IANA zone of the shop's clocks and of the job schedule."
+    )
+    currency: str = Field(
+        default="GBP", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of the shop's prices."
+    )
+    store: str = Field(
+        default="main", min_length=1, max_length=200, description="Which shop of the chain this is."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="How much the daemon, workers and jobs write to their logs."
+    )
+    hung_seconds: float = Field(
+        default=60.0, ge=5, le=3600,
+        description="A worker that has not reported for so long is killed and started again.",
+    )  # fmt: skip
+
+
+class ApiSection(Section):
+    """[api]: the HTTP server of pages and REST."""
+
+    host: Annotated[str, AfterValidator(_loopback)] = Field(
+        default="127.0.0.1", description="Address to listen on; loopback only for now."
+    )
+    port: int = Field(default=8470, ge=1, le=65535, description="TCP port to listen on.")
+    max_body_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=1024, le=16 * 1024 * 1024,
+        description="A larger request is refused with 413.",
+    )  # fmt: skip
+    max_backlog_rows: int = Field(
+        default=1_000_000, ge=1000,
+        description="POST /events answers 503 while more rows than this wait for the lake.",
+    )  # fmt: skip
+    queue: int = Field(
+        default=256, ge=1, le=10_000,
+        description="POST /events answers 429 while more requests than this wait for the disk.",
+    )  # fmt: skip
+
+
+class LakeSection(Section):
+    """[lake]: how often it is written and how long things are kept."""
+
+    interval_seconds: float = Field(
+        default=1.0, ge=0.05, le=60, description="Pause between micro-batches from log to lake."
+    )
+    bronze_days: int = Field(default=90, ge=1, description="Days that raw events are kept.")
+    silver_days: int = Field(default=1100, ge=35, description="Days that clean events are kept.")
+    dead_letter_days: int = Field(default=90, ge=1, description="Days that refused rows are kept.")
+    vacuum_hours: int = Field(
+        default=168, ge=1, description="Hours that files of old table versions stay readable."
+    )
+    log_hours: int = Field(
+        default=24, ge=1, description="Hours that log entries stay after they are in the lake."
+    )
+
+
+class RecommendationsSection(Section):
+    """[recommendations]: business rules of the slate."""
+
+    count: int = Field(default=10, ge=1, le=100, description="Products in a slate by default.")
+    category_cap: int = Field(
+        default=3, ge=1, description="At most so many products of one category in a slate."
+    )
+    excluded_products: tuple[str, ...] = Field(
+        default=(), description="Product ids that are never recommended."
+    )
+    excluded_categories: tuple[str, ...] = Field(
+        default=(), description="Categories that are never recommended."
+    )
+
+
+class JobSection(Section):
+    """[job.<name>]: a job and when it runs: by `cron`, by `every_seconds`, or only when asked."""
+
+    kind: str = Field(description="Which work to do; default: the job's own name.")
+    cron: Annotated[str, AfterValidator(_five_fields)] | None = Field(
+        default=None,
+        description="Crontab fields 'minute hour day month weekday' in the shop's time zone.",
+    )
+    every_seconds: int | None = Field(default=None, ge=10, description="Pause between runs.")
+    arguments: dict[str, str] = Field(default={}, description="What the job is told.")
+    enabled: bool = Field(default=True, description="false: not scheduled; may still be run.")
+    timeout_seconds: int = Field(
+        default=7200, ge=10, description="A run that takes longer is ended and counts as failed."
+    )
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        if self.cron is not None and self.every_seconds is not None:
+            raise ValueError("state either cron or every_seconds, not both")
+        return self
+
+
+class PluginInstance(Section):
+    """A configured plugin. Keys other than the three below are the plugin's own `settings`."""
+
+    plugin: str = Field(description="Name of the plugin; default: the instance's own name.")
+    startup: Literal["error", "retry", "ignore"] = Field(
+        default="retry",
+        description="When it cannot be opened: end the worker, try again with growing pauses, or "
+        "go on without it.",
+    )
+    enabled: bool = Field(default=True, description="false: as if it were not configured.")
+    settings: dict[str, Any] = Field(default={}, description="The plugin's own settings.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_settings(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        own = {key: value for key, value in values.items() if key in cls.model_fields}
+        rest = {key: value for key, value in values.items() if key not in cls.model_fields}
+        return {**own, "settings": {**own.get("settings", {}), **rest}} if rest else own

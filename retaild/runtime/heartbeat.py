@@ -1,0 +1,40 @@
+"""Sign of life of a worker: cheap to give in a hot loop, written to the state once a second."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+
+_log = logging.getLogger(__name__)
+INTERVAL = 1.0
+
+
+class Heart:
+    """Holds the newest beat; `flush` passes it on if there was one since the last time."""
+
+    def __init__(self) -> None:
+        self._beaten = threading.Event()
+        self._figures: dict[str, float | str] = {}
+
+    def beat(self, figures: Mapping[str, float | str]) -> None:
+        """Figures given once stay until they are given anew."""
+        if figures:
+            self._figures = {**self._figures, **figures}
+        self._beaten.set()
+
+    def flush(self, write: Callable[[Mapping[str, float | str]], None]) -> None:
+        if self._beaten.is_set():
+            self._beaten.clear()
+            write(self._figures)
+
+    def run(
+        self, write: Callable[[Mapping[str, float | str]], None], stopped: threading.Event
+    ) -> None:
+        """Flush until `stopped`. A busy database only delays the sign of life."""
+        while not stopped.wait(INTERVAL):
+            try:
+                self.flush(write)
+            except sqlite3.OperationalError as error:
+                _log.warning("cannot write the heartbeat: %s", error)
