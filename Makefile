@@ -1,0 +1,63 @@
+# Two commands: `make demo` and `make test`. Neither needs root, a JVM or a running server.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+LOCKS  := packaging/requirements
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+ONCE   ?=
+
+export DO_NOT_TRACK = 1
+export MLFLOW_DISABLE_TELEMETRY = true
+export FEAST_USAGE = False
+
+.PHONY: help demo test test-long lint types layers bench lock clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/core.stamp  ## a year of a real shop, from till lines to answers on a page (ONCE=1: check and exit)
+	@$(BIN)/retaildctl demo $(if $(ONCE),--once)
+
+test: $(VENV)/dev.stamp lint types layers  ## all quick tests (under ten minutes)
+	$(BIN)/pytest -m "not slow"
+
+test-long: $(VENV)/dev.stamp  ## the tests that take longer
+	$(BIN)/pytest -m slow --timeout=3600
+
+lint: $(VENV)/dev.stamp  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp  ## mypy --strict
+	$(BIN)/mypy
+
+layers: $(VENV)/dev.stamp  ## import-linter
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp  ## every benchmark; figures go to docs/benchmarks.md by hand
+	$(BIN)/python -m benchmarks
+
+# pip alone, so that a configured package mirror is honoured.
+$(VENV)/core.stamp: $(LOCKS)/core.txt $(LOCKS)/build.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "retaild needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing retaild's packages into $(VENV) (once; about a minute) ..."
+	@$(PIP) install -q --require-hashes -r $(LOCKS)/build.txt -r $(LOCKS)/core.txt
+	@$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/core.stamp $(LOCKS)/dev.txt
+	@$(PIP) install -q --require-hashes -r $(LOCKS)/dev.txt
+	@touch $@
+
+lock:  ## make the lock files again (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q \
+	  --custom-compile-command "make lock" pyproject.toml -o $(LOCKS)/core.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q \
+	  --custom-compile-command "make lock" pyproject.toml --extra dev -c $(LOCKS)/core.txt -o $(LOCKS)/dev.txt
+	printf 'hatchling\neditables\n' | uv pip compile --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url -q --custom-compile-command "make lock" -c $(LOCKS)/dev.txt - -o $(LOCKS)/build.txt
+
+clean:  ## remove what was built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
