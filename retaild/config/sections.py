@@ -88,6 +88,11 @@ class RetaildSection(Section):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much the daemon, workers and jobs write to their logs."
     )
+    clock_offset_seconds: float = Field(
+        default=0.0, le=0,
+        description="Added to this machine's clock to get the shop's: the demo lives on the last "
+        "day of its data. Leave it at 0.",
+    )  # fmt: skip
     hung_seconds: float = Field(
         default=60.0, ge=5, le=3600,
         description="A worker that has not reported for so long is killed and started again.",
@@ -121,9 +126,15 @@ class LakeSection(Section):
     interval_seconds: float = Field(
         default=1.0, ge=0.05, le=60, description="Pause between micro-batches from log to lake."
     )
-    bronze_days: int = Field(default=90, ge=1, description="Days that raw events are kept.")
-    silver_days: int = Field(default=1100, ge=35, description="Days that clean events are kept.")
-    dead_letter_days: int = Field(default=90, ge=1, description="Days that refused rows are kept.")
+    bronze_days: int = Field(
+        default=0, ge=0, description="Days that raw events are kept; 0: for ever."
+    )
+    silver_days: int = Field(
+        default=0, ge=0, description="Days that clean events are kept; 0: for ever."
+    )
+    dead_letter_days: int = Field(
+        default=0, ge=0, description="Days that refused rows are kept; 0: for ever."
+    )
     vacuum_hours: int = Field(
         default=168, ge=1, description="Hours that files of old table versions stay readable."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,13 @@ class Settings(Section):
     def base_dir(self) -> Path:
         """Where relative paths of the configuration start."""
         return self._base
+
+    def now(self) -> float:
+        """Seconds since the epoch (UTC) by the shop's clock: what 'today' means to the business.
+
+        Heartbeats, log entries and runs go by the machine's clock.
+        """
+        return time.time() + self.retaild.clock_offset_seconds
 
     @model_validator(mode="before")
     @classmethod
