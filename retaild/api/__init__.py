@@ -1,19 +1,39 @@
 """All that a plugin imports of the host (beside `retaild.events` and `retaild.pipeline`).
 
 One module per plugin kind: its Spec (what is registered) and its interface (what is built).
-Importing this package is cheap: no third-party client, no Arrow, no numpy.
+Importing this package is cheap: no third-party client, no Arrow, no numpy; and pydantic only when
+something that needs it is asked for, so that the command line may use the errors in no time.
 """
 
-from retaild.api.base import API_VERSION, BuildContext, Config, Spec, hookimpl
-from retaild.api.batch import BatchEngine, BatchEngineSpec, BatchResult
-from retaild.api.bus import Bus, BusSpec, Entry, LogEnd, LogEntry
-from retaild.api.errors import RetaildError
-from retaild.api.feature import FeatureBackend, FeatureBackendSpec
-from retaild.api.gate import Gate, GateSpec, Verdict
-from retaild.api.lake import Lake
-from retaild.api.source import Position, Replayable, Source, SourceBatch, SourceSpec
-from retaild.api.stream import StreamProcessor, StreamProcessorSpec, StreamProgress
-from retaild.api.trainer import Trainer, TrainerSpec, TrainingContext, TrainingResult
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retaild.api.base import API_VERSION, BuildContext, Config, Spec, hookimpl
+    from retaild.api.batch import BatchEngine, BatchEngineSpec, BatchResult
+    from retaild.api.bus import Bus, BusSpec, Entry, LogEnd, LogEntry
+    from retaild.api.errors import RetaildError
+    from retaild.api.feature import FeatureBackend, FeatureBackendSpec
+    from retaild.api.gate import Gate, GateSpec, Verdict
+    from retaild.api.lake import Lake
+    from retaild.api.source import Position, Replayable, Source, SourceBatch, SourceSpec
+    from retaild.api.stream import StreamProcessor, StreamProcessorSpec, StreamProgress
+    from retaild.api.trainer import Trainer, TrainerSpec, TrainingContext, TrainingResult
+
+_MODULES = {
+    "retaild.api.base": "API_VERSION BuildContext Config Spec hookimpl",
+    "retaild.api.batch": "BatchEngine BatchEngineSpec BatchResult",
+    "retaild.api.bus": "Bus BusSpec Entry LogEnd LogEntry",
+    "retaild.api.errors": "RetaildError",
+    "retaild.api.feature": "FeatureBackend FeatureBackendSpec",
+    "retaild.api.gate": "Gate GateSpec Verdict",
+    "retaild.api.lake": "Lake",
+    "retaild.api.source": "Position Replayable Source SourceBatch SourceSpec",
+    "retaild.api.stream": "StreamProcessor StreamProcessorSpec StreamProgress",
+    "retaild.api.trainer": "Trainer TrainerSpec TrainingContext TrainingResult",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
     "API_VERSION",
@@ -49,3 +69,12 @@ __all__ = [
     "Verdict",
     "hookimpl",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that defines `name` when it is first asked for (PEP 562)."""
+    from importlib import import_module
+
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
