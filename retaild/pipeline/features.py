@@ -18,10 +18,10 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class FeatureView:
-    """Features of one entity, read from a gold table with a row per entity and moment.
+    """Features of one entity, read from a lake table with a row per entity and moment.
 
     A row's values hold from `event_timestamp` (UTC) on and use nothing that happened at or after
-    it; `ttl` says how long they may be used.
+    it; `ttl` says how long they may be used. `entity` names the key column, which holds strings.
     """
 
     name: str
@@ -30,3 +30,8 @@ class FeatureView:
     event_timestamp: str
     ttl: timedelta
     features: tuple[Feature, ...]
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All its features as `historical` takes them: "view:column"."""
+        return tuple(f"{self.name}:{feature.name}" for feature in self.features)
