@@ -1,1 +1,1 @@
-""""""
+"""The daemon: wiring, signals, the control socket. Start at `service.py`."""

@@ -1,0 +1,205 @@
+"""The daemon: starts everything, listens to signals and the control socket, stops in order.
+
+    lock -> sweep -> check -> control socket -> workers -> schedule ... stop: schedule, jobs,
+    doors (ingest, serve), stream, control socket
+
+Light on purpose: no Arrow, no numpy, no model library is ever imported here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import logging.handlers
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retaild.config.faults import ConfigFaultsError
+from retaild.config.paths import DataDir
+from retaild.config.settings import Settings
+from retaild.daemon.lock import daemon_lock
+from retaild.daemon.notify import notify, watchdog_seconds
+from retaild.daemon.server import ControlServer
+from retaild.daemon.status import api_url, daemon_facts, job_facts, worker_facts
+from retaild.host.check import check_instances, check_port
+from retaild.runtime import logs
+from retaild.runtime.control import Message
+from retaild.runtime.process import sweep
+from retaild.runtime.runner import CommandOf, JobBusyError, JobRunner, job_command, known_kinds
+from retaild.runtime.scheduler import Scheduler
+from retaild.runtime.state import State
+from retaild.runtime.supervisor import Supervisor, plan_worker
+from retaild.runtime.worker_kinds import ENTRIES
+
+_log = logging.getLogger("retaild.daemon")
+
+#: systemd is told "ready" when every worker has reported, or after so many seconds all the same:
+#: one broken worker must not keep the others from being used.
+READY_SECONDS = 20.0
+
+
+@dataclass
+class Daemon:
+    """`run()` blocks until SIGTERM, SIGINT or `stop`; it returns the exit code."""
+
+    settings: Settings
+    data: DataDir
+    config: Path | None = None
+    #: Worker kind -> "module:function"; tests put their own here.
+    workers: Mapping[str, str] = field(default_factory=lambda: dict(ENTRIES))
+    kinds: Mapping[str, Any] | None = None
+    command: CommandOf | None = None
+    _phase: str = "starting"
+    _since: float = field(default_factory=time.time)
+
+    def run(self) -> int:
+        """Raises AlreadyRunningError and ConfigFaultsError before anything is started."""
+        self.data.create()
+        with daemon_lock(self.data):
+            _log_to_file(self.data)
+            swept = sweep(self.data.root)
+            if swept:
+                _log.warning("ended what a killed daemon had left: processes %s", swept)
+            self._refuse_faults()
+            return asyncio.run(self._serve())
+
+    def _refuse_faults(self) -> None:
+        faults = [*check_instances(self.settings), *check_port(self.settings)]
+        for fault in faults:
+            if fault.severity == "warning":
+                _log.warning("%s", fault)
+        errors = [fault for fault in faults if fault.severity == "error"]
+        if errors:
+            raise ConfigFaultsError(errors)
+
+    async def _serve(self) -> int:
+        self._stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop.set)
+        self._wire(loop)
+        await self._control.start()
+        self._runner.recover()
+        self._supervisor.start()
+        self._scheduler.start(self.settings.job)
+        self._runner.pump()
+        _log.info("started on %s, %s", self.data.root, api_url(self.settings))
+        helpers = [asyncio.create_task(self._report_ready()), asyncio.create_task(_watchdog())]
+        await self._stop.wait()
+        for helper in helpers:
+            helper.cancel()
+        await self._stop_all()
+        return 0
+
+    def _wire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._state = State(self.data.state_db)
+        plans = [
+            plan_worker(kind, self.data, self.config, entry) for kind, entry in self.workers.items()
+        ]
+        hung = self.settings.retaild.hung_seconds
+        self._supervisor = Supervisor(self.data, self._state, plans, hung_seconds=hung)
+        self._runner = JobRunner(
+            self.data, self._state, self.settings.job,
+            self.command or job_command(self.data, self.config),
+            kinds=known_kinds if self.kinds is None else lambda: self.kinds or {},
+            threads=len(os.sched_getaffinity(0)),
+        )  # fmt: skip
+        self._scheduler = Scheduler(
+            self.data.schedule_db, self.settings.retaild.timezone,
+            lambda job: _from_thread(loop, self._due, job),
+        )  # fmt: skip
+        self._control = ControlServer(
+            self.data,
+            {
+                "ping": lambda _: {"pid": os.getpid()},
+                "status": self._status,
+                "run-job": self._run_job,
+                "restart-worker": self._restart_worker,
+                "stop": self._stop_asked,
+            },
+        )
+
+    async def _report_ready(self) -> None:
+        until = time.monotonic() + READY_SECONDS
+        while not self._supervisor.all_running() and time.monotonic() < until:
+            await asyncio.sleep(0.1)
+        self._phase = "running"
+        notify(f"READY=1\nSTATUS=Serving {api_url(self.settings)}")
+        _log.info("ready after %.1f s", time.time() - self._since)
+
+    async def _stop_all(self) -> None:
+        began = time.monotonic()
+        self._phase = "stopping"
+        notify("STOPPING=1")
+        _log.info("stopping")
+        self._scheduler.stop()
+        await asyncio.gather(self._runner.stop(), self._supervisor.stop())
+        await self._control.stop()
+        _log.info("stopped in %.1f s", time.monotonic() - began)
+
+    def _due(self, job: str) -> None:
+        """A scheduled job's time has come; one that still runs simply goes on."""
+        try:
+            self._runner.request(job, {}, "schedule")
+        except JobBusyError as error:
+            _log.info("not started again: %s", error.message)
+        except Exception:
+            _log.exception("scheduled job %s", job)
+
+    # -- commands --------------------------------------------------------------------------------
+
+    def _status(self, _: Message) -> Message:
+        return {
+            "daemon": daemon_facts(self.data, self.config, self._since, self._phase),
+            "api": {"url": api_url(self.settings)},
+            "workers": worker_facts(self._state),
+            "jobs": job_facts(self.settings, self._state, self._scheduler.next_runs()),
+            "running": self._state.runs(state="running"),
+            "queued": self._state.runs(state="queued"),
+            "sources": self._state.sources(),
+        }
+
+    def _run_job(self, message: Message) -> Message:
+        arguments = {str(k): str(v) for k, v in message.get("arguments", {}).items()}
+        job, trigger = str(message["job"]), str(message.get("trigger", "person"))
+        return {"run_id": self._runner.request(job, arguments, trigger)}
+
+    def _restart_worker(self, message: Message) -> Message:
+        self._supervisor.restart(str(message["worker"]))
+        return {"worker": message["worker"]}
+
+    def _stop_asked(self, _: Message) -> Message:
+        # Answer first, then go.
+        asyncio.get_running_loop().call_later(0.05, self._stop.set)
+        return {"stopping": True, "pid": os.getpid()}
+
+
+def _from_thread(
+    loop: asyncio.AbstractEventLoop, function: Callable[[str], None], job: str
+) -> None:
+    with suppress(RuntimeError):  # the loop has ended: the schedule on disk makes up for it
+        loop.call_soon_threadsafe(function, job)
+
+
+async def _watchdog() -> None:
+    """That this coroutine gets its turn is the proof that the daemon is alive."""
+    seconds = watchdog_seconds()
+    while seconds is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(seconds)
+
+
+def _log_to_file(data: DataDir) -> None:
+    """What goes to standard error (the journal) is also kept where the pages can show it."""
+    with suppress(OSError):
+        handler = logging.handlers.RotatingFileHandler(
+            data.worker_log("daemon"), maxBytes=logs.MAX_BYTES, backupCount=logs.KEEP
+        )
+        handler.setFormatter(logs.UtcFormatter())
+        logging.getLogger().addHandler(handler)

@@ -1,0 +1,100 @@
+"""A worker's process: `python -m retaild.runtime.worker KIND --data DIR [--config FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from retaild.api.errors import ConfigError, RetaildError
+from retaild.host.registry import PluginRegistry
+from retaild.runtime import logs
+from retaild.runtime.context import WorkerContext, surroundings
+from retaild.runtime.heartbeat import Heart
+from retaild.runtime.process import bind_to_parent
+from retaild.runtime.state import State
+from retaild.runtime.worker_kinds import ENTRIES
+
+#: Exit code of a worker whose configuration is wrong (sysexits.h: EX_CONFIG).
+EXIT_CONFIG = 78
+
+_log = logging.getLogger("retaild.worker")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the worker; returns the exit code: 0 after an orderly stop."""
+    bind_to_parent()
+    options = _options(arguments)
+    faulthandler.enable()
+    # The watchdog asks for this before it kills: the log then says where the worker hung.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings, data = surroundings(options.config, options.data)
+    logs.set_up(settings.retaild.log_level)
+    state = State(data.state_db)
+    heart = Heart()
+    context = WorkerContext(options.kind, settings, data, PluginRegistry.load(), state, stop, heart)
+    _start_pulse(context)
+    return _run(resolve(options.entry or ENTRIES[options.kind]), context)
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="retaild.runtime.worker")
+    parser.add_argument("kind")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--entry", help="module:function, for a kind that is not built in")
+    return parser.parse_args(arguments)
+
+
+def resolve(entry: str) -> Callable[..., Any]:
+    """The function that "module:function" names."""
+    module, _, function = entry.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
+
+
+def _start_pulse(context: WorkerContext) -> None:
+    """Write the heartbeat and keep the log bounded, beside the worker's own work."""
+    path = context.data.worker_log(context.name)
+
+    def write(figures: Mapping[str, float | str]) -> None:
+        context.state.beat(context.name, figures)
+        logs.rotate(path)
+
+    never = threading.Event()
+    threading.Thread(
+        target=context.heart.run, args=(write, never), name="heartbeat", daemon=True
+    ).start()
+
+
+def _run(work: Callable[[WorkerContext], None], context: WorkerContext) -> int:
+    started = time.monotonic()
+    _log.info("%s starts", context.name)
+    context.heartbeat()
+    try:
+        work(context)
+    except RetaildError as error:
+        _log.error("%s ends: %s", context.name, error)
+        context.state.save_worker(context.name, last_error=str(error))
+        return EXIT_CONFIG if isinstance(error, ConfigError) else 1
+    except Exception as error:
+        _log.exception("%s ends", context.name)
+        context.state.save_worker(context.name, last_error=f"{type(error).__name__}: {error}")
+        return 1
+    _log.info("%s has stopped after %.1f s", context.name, time.monotonic() - started)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
