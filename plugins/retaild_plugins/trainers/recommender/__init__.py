@@ -1,0 +1,1 @@
+"""Recommendations: several candidate sources, one gradient-boosted ranker over them."""
