@@ -6,7 +6,7 @@ currency's minor unit before anyone sees it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,6 +44,10 @@ class PriceState:
     period_price: float | None = None
     #: Lowest price of the last 30 days, announced with a reduction (EU 98/6/EC art. 6a).
     lowest_30_days: float | None = None
+    #: What competitors ask for it, for the rule on key value items.
+    competitor_price: float | None = None
+    #: Product id -> the prices it has or may soon have, for the rules on related products.
+    related: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

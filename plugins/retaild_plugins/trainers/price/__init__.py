@@ -1,0 +1,1 @@
+"""Prices: demand with shrunken own-price elasticities, and an optimiser bound by rules."""
