@@ -25,8 +25,8 @@ class FeatureBackend(Protocol):
         """Join features as they were known at each row's `event_timestamp` (UTC), never later.
 
         `entities` has the entity columns and `event_timestamp`; `features` are "view:column". The
-        result has a row per input row, in input order, null where nothing was known or the view's
-        TTL has passed.
+        result has a row per input row, in input order: its columns, then one "view__column" per
+        feature, null where nothing was known or the view's TTL has passed.
         """
 
     def materialize(self, until: datetime) -> dict[str, int]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from retaild.api.errors import RetaildError
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -28,28 +27,18 @@ _TYPES = {
 }  # fmt: skip
 
 
-class SignatureError(RetaildError):
-    key = "registry.signature"
-
-    def __init__(self, found: object) -> None:
-        super().__init__(
-            f"A trainer stated a model signature that cannot be kept: {found!r}.",
-            hint='It is {"inputs": [{"name": ..., "type": ...}], "outputs": [...]} with the types '
-            f"{', '.join(sorted(_TYPES))} or array<type>.",
-        )
-
-
 def metric_key(name: str) -> str:
     """`name` as MLflow allows it: "recall@10" -> "recall_at_10"."""
     return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"))[:250]
 
 
 def write_mlmodel(place: Path, run_id: str, trained: Trained) -> None:
-    """Write `place/MLmodel`; raises SignatureError."""
+    """Write `place/MLmodel`, and the signature as it was stated to `place/signature.json`."""
     from mlflow.models import Model
 
-    signature = _signature(trained.result.signature)
-    model = Model(artifact_path=place.name, run_id=run_id, signature=signature)
+    stated = trained.result.signature
+    (place / "signature.json").write_text(json.dumps(stated, indent=2) + "\n", "utf-8")
+    model = Model(artifact_path=place.name, run_id=run_id, signature=_signature(stated))
     model.add_flavor(
         "retaild", trainer=trained.trainer, plugin=trained.plugin, version=trained.plugin_version
     )
@@ -57,35 +46,39 @@ def write_mlmodel(place: Path, run_id: str, trained: Trained) -> None:
 
 
 def _signature(stated: Mapping[str, Any]) -> ModelSignature | None:
+    """`inputs` and `outputs` as MLflow knows them; other keys are only in signature.json."""
     from mlflow.models import ModelSignature
 
-    if not stated:
-        return None
-    return ModelSignature(_schema(stated.get("inputs")), _schema(stated.get("outputs")))
+    inputs, outputs = _schema(stated.get("inputs")), _schema(stated.get("outputs"))
+    return ModelSignature(inputs, outputs) if inputs or outputs else None
 
 
 def _schema(columns: Any) -> Schema | None:
-    from mlflow.types import Schema
+    """From {name: type} or [{"name": name, "type": type}]; None where there are none."""
+    from mlflow.types import ColSpec, Schema
 
-    if not columns:
-        return None
-    if not isinstance(columns, Sequence) or isinstance(columns, str):
-        raise SignatureError(columns)
-    return Schema([_column(column) for column in columns])
+    found = [ColSpec(_kind(text), name=name) for name, text in _named(columns)]
+    return Schema(found) if found else None
 
 
-def _column(column: Any) -> Any:
-    from mlflow.types import ColSpec
-    from mlflow.types.schema import Array, DataType
+def _named(columns: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(columns, Mapping):
+        yield from ((str(name), str(text)) for name, text in columns.items())
+    elif isinstance(columns, list | tuple):
+        for number, column in enumerate(columns):
+            if isinstance(column, Mapping):
+                yield str(column.get("name", number)), str(column.get("type", ""))
 
-    if not isinstance(column, Mapping) or not {"name", "type"} <= column.keys():
-        raise SignatureError(column)
-    match = re.fullmatch(r"(array<)?(\w+)(>)?", str(column["type"]))
+
+def _kind(text: str) -> Any:
+    """MLflow's type for "float64", "float64 (in GBP)", "array<string>"; any type for the rest.
+
+    A signature is a description: words that MLflow has no type for shall not cost a training.
+    """
+    from mlflow.types.schema import AnyType, Array, DataType
+
+    match = re.match(r"(array<)?(\w+)(>)?(?:\s*\(|$)", text)
     if match is None or match[2] not in _TYPES or bool(match[1]) != bool(match[3]):
-        raise SignatureError(column)
-    kind: Any = DataType[_TYPES[match[2]]]
-    return ColSpec(
-        Array(kind) if match[1] else kind,
-        name=str(column["name"]),
-        required=bool(column.get("required", True)),
-    )
+        return AnyType()
+    kind = DataType[_TYPES[match[2]]]
+    return Array(kind) if match[1] else kind
