@@ -96,6 +96,17 @@ class WhatIf:
 class PriceModel(Protocol):
     """A loaded model with its rules. Thread-safe: it never changes."""
 
+    @property
+    def period_days(self) -> int:
+        """How long the period of `PriceState.period_price` is."""
+
+    @property
+    def max_proposals(self) -> int:
+        """Most proposals that one run should bring before people."""
+
+    def related(self, product_id: str) -> Sequence[str]:
+        """Products whose prices `PriceState.related` should hold for this one."""
+
     def demand(self, product_id: str) -> Demand | None:
         """None for a product it has not learned."""
 

@@ -95,9 +95,8 @@ class Rules(Config):
         starts = [band.from_price for band in self.endings]
         if starts != sorted(set(starts)):
             raise ValueError("endings: the bands' from_price must rise from one to the next")
-        if self.min_price is not None and self.max_price is not None:
-            if self.min_price > self.max_price:
-                raise ValueError("min_price is above max_price")
+        if (self.min_price or 0) > (self.max_price or float("inf")):
+            raise ValueError("min_price is above max_price")
         if self.margin_floor >= 1:
             raise ValueError("margin_floor must be below 1")
         return self

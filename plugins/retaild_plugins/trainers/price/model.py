@@ -38,8 +38,16 @@ class RuledPriceModel:
         """Products whose demand was learned."""
         return list(self._table.product_ids)
 
+    @property
+    def period_days(self) -> int:
+        return self.config.rules.period_days
+
+    @property
+    def max_proposals(self) -> int:
+        """Most proposals that one run should bring before people."""
+        return self.config.max_proposals
+
     def related(self, product_id: str) -> list[str]:
-        """Products whose prices `PriceState.related` should hold for this one."""
         return self._rules.related(product_id)
 
     def demand(self, product_id: str) -> Demand | None:

@@ -50,7 +50,7 @@ class RuleBook:
 
     def limits(self, state: PriceState, category: str, cover_price: float | None) -> list[Limit]:
         """Every rule that applies. `cover_price`: the lowest price at which stock lasts."""
-        limits = [
+        return [
             *self._cost(state),
             *self._range(),
             *self._competitor(state, category),
@@ -58,7 +58,6 @@ class RuleBook:
             *self._stock(state, cover_price),
             *self._steps(state),
         ]
-        return limits
 
     def _cost(self, state: PriceState) -> list[Limit]:
         if state.unit_cost is None:

@@ -43,7 +43,8 @@ class Shelf:
 
     def on_shelf(self, lines: SaleLines) -> NDArray[np.bool_]:
         """Which lines were sold at the shelf price of their day."""
-        return self.level == self.path[lines.product, lines.day]
+        on: NDArray[np.bool_] = self.level == self.path[lines.product, lines.day]
+        return on
 
 
 def shelf_prices(lines: SaleLines, penalty: float) -> tuple[SaleLines, Shelf]:
@@ -96,7 +97,7 @@ def _price_levels(lines: SaleLines) -> tuple[NDArray[np.float64], NDArray[np.int
 def _pruned_path(
     counts: NDArray[np.float32], allowed: NDArray[np.bool_], penalty: float
 ) -> NDArray[np.int8]:
-    """The best path, found anew until no price runs beside it. `counts` is (day, product, level)."""
+    """The best path, found anew until no price runs beside it; counts are (day, product, level)."""
     total = counts.sum(0)
     each = np.arange(len(total))
     for _ in range(allowed.shape[1]):
