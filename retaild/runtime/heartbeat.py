@@ -32,9 +32,11 @@ class Heart:
     def run(
         self, write: Callable[[Mapping[str, float | str]], None], stopped: threading.Event
     ) -> None:
-        """Flush until `stopped`. A busy database only delays the sign of life."""
-        while not stopped.wait(INTERVAL):
+        """Flush now and every second until `stopped`. A busy database only delays it."""
+        while True:
             try:
                 self.flush(write)
             except sqlite3.OperationalError as error:
                 _log.warning("cannot write the heartbeat: %s", error)
+            if stopped.wait(INTERVAL):
+                return

@@ -25,7 +25,7 @@ from retaild.runtime.state import Row, State
 
 _log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 1.0
+WATCH_SECONDS = 0.5
 
 
 class UnknownWorkerError(RetaildError):
@@ -194,7 +194,7 @@ class Supervisor:
         own = self._last_error(worker)
         if code > 0 and own and own != before:
             return own
-        words = logs.tail(self._data.worker_log(worker.plan.name), 1)
+        words = logs.tail(self._data.worker_log(worker.plan.name), 1) if code > 0 else []
         return (
             f"{describe_exit(code)}; its last words: {words[0]}" if words else describe_exit(code)
         )

@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     state = State(data.state_db)
     heart = Heart()
     context = WorkerContext(options.kind, settings, data, PluginRegistry.load(), state, stop, heart)
+    context.heartbeat()
     _start_pulse(context)
     return _run(resolve(options.entry or ENTRIES[options.kind]), context)
 
@@ -81,7 +82,6 @@ def _start_pulse(context: WorkerContext) -> None:
 def _run(work: Callable[[WorkerContext], None], context: WorkerContext) -> int:
     started = time.monotonic()
     _log.info("%s starts", context.name)
-    context.heartbeat()
     try:
         work(context)
     except RetaildError as error:

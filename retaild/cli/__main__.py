@@ -1,0 +1,10 @@
+"""`python -m retaild.cli`, for where the script is not on the path."""
+
+from __future__ import annotations
+
+import sys
+
+from retaild.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

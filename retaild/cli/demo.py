@@ -1,0 +1,23 @@
+"""`retaildctl demo`."""
+
+from __future__ import annotations
+
+import click
+
+from retaild.cli.command import command as make
+from retaild.cli.session import Session
+
+
+@make(
+    json=False,
+    help="Run everything on a year of a real shop's till lines: import, lake, training, answers. "
+    "It stays up until Ctrl-C.",
+)
+@click.option("--once", is_flag=True, help="Check its own answers, print a JSON summary, and end.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Of pages and API.")
+def command(session: Session, once: bool, port: int | None) -> int:
+    from importlib import import_module
+
+    # The demo stands above the command line, which it uses as people do: named, not imported.
+    run = import_module("retaild.demo").run
+    return int(run(once=once, data=session.data_option, port=port) or 0)

@@ -1,0 +1,111 @@
+"""Running a job from the command line: by the daemon, or without one in a process of our own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from retaild.cli.exits import FailedError
+from retaild.cli.session import Session
+from retaild.runtime.control import NotRunningError
+
+#: Pause between two looks at a run's progress.
+POLL_SECONDS = 0.1
+
+
+def run_job(
+    session: Session, name: str, arguments: dict[str, str], *, wait: bool = True
+) -> dict[str, Any]:
+    """Run a job and return its row in the state; finished, if `wait`.
+
+    Without a running daemon it always waits. Raises what the daemon refuses (unknown, busy).
+    """
+    try:
+        answer = session.daemon("run-job", job=name, arguments=arguments, trigger="command")
+    except NotRunningError:
+        return _run_here(session, name, arguments)
+    run_id = int(answer["run_id"])
+    if not wait:
+        return session.state.run(run_id) or {}
+    with _bar(session, name) as bar:
+        while True:
+            run = session.state.run(run_id) or {}
+            if run["state"] not in ("queued", "running"):
+                return run
+            bar.show(run)
+            time.sleep(POLL_SECONDS)
+
+
+def _run_here(session: Session, name: str, arguments: dict[str, str]) -> dict[str, Any]:
+    """Without a daemon: a child process that does just this run."""
+    context = session.context()
+    state = context.state
+    kind = context.settings.job[name].kind if name in context.settings.job else name
+    _refuse_unknown(name, kind, list(context.settings.job))
+    before = {row["id"] for row in state.runs(job=name, limit=1)}
+    words = [sys.executable, "-m", "retaild.runtime.job", name, "--data", str(context.data.root)]
+    words += ["--config", str(session.config_file)] if session.config_file else []
+    for key, value in arguments.items():
+        words += ["--argument", f"{key}={value}"]
+    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True)  # fmt: skip
+    run: dict[str, Any] | None = None
+    with _bar(session, name) as bar:
+        while child.poll() is None:
+            run = next((r for r in state.runs(job=name, limit=1) if r["id"] not in before), None)
+            bar.show(run or {})
+            time.sleep(POLL_SECONDS)
+    run = next((r for r in state.runs(job=name, limit=1) if r["id"] not in before), None)
+    if run is None:
+        said = child.stderr.read().strip() if child.stderr else ""
+        raise FailedError(said.splitlines()[-1] if said else f"Job {name!r} did not start.")
+    if run["state"] in ("queued", "running"):
+        error = "Its process ended without a result."
+        state.save_run(run["id"], state="killed", finished=time.time(), error=error)
+        run = state.run(run["id"]) or run
+    return run
+
+
+def _refuse_unknown(name: str, kind: str, configured: list[str]) -> None:
+    from retaild.runtime.jobs import JOBS
+    from retaild.runtime.runner import UnknownJobError
+
+    if kind not in JOBS:
+        raise UnknownJobError(name, sorted({*configured, *JOBS}))
+
+
+class _Progress:
+    """A line that is drawn over while a job runs."""
+
+    def __init__(self, name: str, visible: bool) -> None:
+        self._name, self._visible, self._drawn = name, visible, 0
+
+    def show(self, run: dict[str, Any]) -> None:
+        if not self._visible:
+            return
+        done = float(run.get("progress") or 0.0)
+        full = round(done * 30)
+        text = f"{self._name} [{'#' * full}{'-' * (30 - full)}] {done * 100:3.0f} %"
+        line = f"{text}  {run.get('text') or run.get('state') or ''}"[:110]
+        click.echo("\r" + line.ljust(self._drawn), nl=False, err=True)
+        self._drawn = len(line)
+
+    def clear(self) -> None:
+        if self._drawn:
+            click.echo("\r" + " " * self._drawn + "\r", nl=False, err=True)
+
+
+@contextmanager
+def _bar(session: Session, name: str) -> Iterator[_Progress]:
+    """On standard error, and only for people: a pipe or --json shows none."""
+    progress = _Progress(name, sys.stderr.isatty() and not session.json)
+    try:
+        yield progress
+    finally:
+        progress.clear()
