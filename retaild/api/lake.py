@@ -1,19 +1,26 @@
-"""The lake: Delta tables below one directory. The one place that opens them."""
+"""The lake: Delta tables below one directory. The one place that opens and writes them."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retaild.api.errors import RetaildError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.dataset as ds
-    from deltalake import DeltaTable
+    from deltalake import CommitProperties, DeltaTable, WriterProperties
 
 #: Appends and compaction meet on one table: a commit that lost the race is tried again.
 COMMIT_RETRIES = 500
+
+#: Columns whose values hardly ever repeat: building a dictionary for them is work for nothing.
+_UNIQUE_COLUMNS = ("event_id", "raw")
 
 
 class NoTableError(RetaildError):
@@ -23,6 +30,17 @@ class NoTableError(RetaildError):
         super().__init__(
             f"The lake has no table {name!r} yet.",
             hint="It comes with the first events, or with `retaildctl job run gold`.",
+        )
+
+
+class NoVersionError(RetaildError):
+    key = "lake.no_version"
+
+    def __init__(self, name: str, asked: object) -> None:
+        super().__init__(
+            f"The table {name!r} cannot be read as of {asked}.",
+            hint=f"`retaildctl lake history {name}` lists its versions; files of old ones are "
+            "removed after lake.vacuum_hours.",
         )
 
 
@@ -37,22 +55,34 @@ class Lake:
         return self.root / layer / table
 
     def exists(self, name: str) -> bool:
-        return (self.path(name) / "_delta_log").is_dir()
+        return _has_commits(self.path(name))
 
     def names(self) -> list[str]:
         """All tables, sorted."""
-        logs = self.root.glob("*/*/_delta_log")
-        return sorted(f"{p.parent.parent.name}.{p.parent.name}" for p in logs)
+        found = (p for p in self.root.glob("*/*") if _has_commits(p))
+        return sorted(f"{p.parent.name}.{p.name}" for p in found)
 
-    def table(self, name: str, version: int | None = None) -> DeltaTable:
-        """Open a table, now or as it was at `version`; raises NoTableError."""
+    def table(self, name: str, version: int | datetime | None = None) -> DeltaTable:
+        """Open a table, now or as it was at a version or a moment (with time zone).
+
+        Raises NoTableError, and NoVersionError for what the table's log no longer knows.
+        """
         from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
 
         if not self.exists(name):
             raise NoTableError(name)
-        return DeltaTable(str(self.path(name)), version=version)
+        try:
+            table = DeltaTable(str(self.path(name)))
+            if version is not None:
+                table.load_as_version(version)
+        except DeltaError as error:
+            if version is None:
+                raise
+            raise NoVersionError(name, version) from error
+        return table
 
-    def dataset(self, name: str, version: int | None = None) -> ds.Dataset:
+    def dataset(self, name: str, version: int | datetime | None = None) -> ds.Dataset:
         """The table for DuckDB, polars or Arrow; files are read when scanned."""
         return self.table(name, version).to_pyarrow_dataset()
 
@@ -64,23 +94,128 @@ class Lake:
         version = self.table(name).transaction_version(app_id) if self.exists(name) else None
         return None if version is None else int(version)
 
+    def create(
+        self,
+        name: str,
+        schema: pa.Schema,
+        *,
+        partition_by: str | None = None,
+        configuration: Mapping[str, str] | None = None,
+    ) -> DeltaTable:
+        """Open a table, made if it is not there; columns it lacks are added to it as nullable."""
+        from deltalake import DeltaTable
+
+        if not self.exists(name):
+            self.path(name).mkdir(parents=True, exist_ok=True)
+            return DeltaTable.create(
+                str(self.path(name)),
+                schema,
+                mode="ignore",
+                partition_by=partition_by,
+                configuration=dict(configuration or {}),
+            )
+        table = self.table(name)
+        _add_columns(table, schema)
+        return table
+
     def append(
-        self, name: str, data: Any, *, app_id: str = "", offset: int = -1, **options: Any
+        self,
+        name: str,
+        data: Any,
+        *,
+        app_id: str = "",
+        offset: int = -1,
+        table: DeltaTable | None = None,
+        **options: Any,
     ) -> None:
-        """Append Arrow data in one commit; with `app_id`, the offset is committed with the rows."""
-        self._write(name, data, "append", app_id, offset, options)
+        """Append Arrow data in one commit; with `app_id`, the offset is committed with the rows.
+
+        `table` is an open handle of this table: it saves opening it and is brought up to date.
+        """
+        self._write(table or name, data, "append", app_id, offset, options)
 
     def overwrite(self, name: str, data: Any, **options: Any) -> int:
         """Replace the table's rows in one commit; earlier versions stay readable. New version."""
         self._write(name, data, "overwrite", "", -1, {"schema_mode": "overwrite", **options})
         return self.version(name)
 
-    def _write(
-        self, name: str, data: Any, mode: Any, app_id: str, offset: int, options: dict[str, Any]
+    def replace(
+        self,
+        name: str,
+        data: Any,
+        where: str,
+        *,
+        app_id: str = "",
+        offset: int = -1,
+        table: DeltaTable | None = None,
     ) -> None:
-        from deltalake import CommitProperties, Transaction, write_deltalake
+        """Replace the rows for which the SQL predicate `where` holds, in one commit."""
+        self._write(table or name, data, "overwrite", app_id, offset, {"predicate": where})
 
-        self.path(name).mkdir(parents=True, exist_ok=True)
-        transactions = [Transaction(app_id, offset)] if app_id else None
-        commit = CommitProperties(max_commit_retries=COMMIT_RETRIES, app_transactions=transactions)
-        write_deltalake(str(self.path(name)), data, mode=mode, commit_properties=commit, **options)
+    def mark(self, table: DeltaTable, app_id: str, offset: int) -> None:
+        """Commit an offset without rows."""
+        table.update_incremental()
+        table.create_write_transaction(
+            [], "append", table.schema(), commit_properties=_commit(app_id, offset)
+        )
+
+    def _write(
+        self,
+        target: DeltaTable | str,
+        data: Any,
+        mode: Any,
+        app_id: str,
+        offset: int,
+        options: dict[str, Any],
+    ) -> None:
+        from deltalake import write_deltalake
+
+        if isinstance(target, str):
+            path = self.path(target)
+            path.mkdir(parents=True, exist_ok=True)
+            target = str(path)
+        options.setdefault("writer_properties", writer_properties(data.schema.names))
+        commit = _commit(app_id, offset)
+        write_deltalake(target, data, mode=mode, commit_properties=commit, **options)
+
+
+def _has_commits(path: Path) -> bool:
+    """A table being created may have its directory and no first commit yet."""
+    try:
+        with os.scandir(path / "_delta_log") as entries:
+            return any(entry.name[0].isdigit() for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def writer_properties(columns: list[str]) -> WriterProperties:
+    """Parquet as the lake writes it: zstd at its fastest level takes snappy's time and half the
+    space; min and max per column chunk are what skipping files needs."""
+    from deltalake import ColumnProperties, WriterProperties
+
+    unique = ColumnProperties(dictionary_enabled=False, statistics_enabled="CHUNK")
+    return WriterProperties(
+        compression="ZSTD",
+        compression_level=1,
+        default_column_properties=ColumnProperties(statistics_enabled="CHUNK"),
+        column_properties={name: unique for name in _UNIQUE_COLUMNS if name in columns},
+    )
+
+
+def _commit(app_id: str, offset: int) -> CommitProperties:
+    from deltalake import CommitProperties, Transaction
+
+    transactions = [Transaction(app_id, offset)] if app_id else None
+    return CommitProperties(max_commit_retries=COMMIT_RETRIES, app_transactions=transactions)
+
+
+def _add_columns(table: DeltaTable, schema: pa.Schema) -> None:
+    from deltalake import Field, Schema
+
+    known = {field.name for field in table.schema().fields}
+    missing = [field.with_nullable(True) for field in schema if field.name not in known]
+    if missing:
+        import pyarrow as pa
+
+        fields: list[Field] = list(Schema.from_arrow(pa.schema(missing)).fields)
+        table.alter.add_columns(fields)

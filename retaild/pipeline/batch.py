@@ -17,6 +17,10 @@ class BatchTable:
     sql: str
     summary: str
 
+    def words(self) -> frozenset[str]:
+        """Every word of the SQL: the columns it reads are among them."""
+        return frozenset(re.findall(r"[A-Za-z_]\w*", re.sub(r"--.*", "", self.sql)))
+
 
 @cache
 def batch_tables() -> tuple[BatchTable, ...]:

@@ -7,8 +7,9 @@
 --   name      the most common description of its lines (then the alphabetically first);
 --   category  the last word of that name (a plural in S joins its singular where both occur),
 --             OTHER where fewer than 15 products share it; category_derived is true.
--- price is the announced price in effect, a promotion only until its end; else the modal unit price
--- of the 28 days up to the product's own last sale (then more units, then the lower price).
+-- price is the announced price in effect at the newest event of the lake, a promotion only until its
+-- end (replays and a shop clock of its own need no other "now"); else the modal unit price of the
+-- 28 days up to the product's own last sale (then more units, then the lower price).
 -- cost_source and stock_source name the source that the cost and the count came through.
 -- on_hand is the newest count of each store less what its tills moved since, over all stores.
 -- units_28d and revenue_28d cover the 28 days up to the newest sale in the lake.
@@ -132,6 +133,16 @@ seen AS (
     WHERE kind = 'observed'
     GROUP BY product_id, price
 ),
+today AS (
+    SELECT MAX(moment) AS moment
+    FROM (
+        SELECT MAX(event_time) AS moment FROM line
+        UNION ALL
+        SELECT MAX(event_time) FROM silver_price
+        UNION ALL
+        SELECT MAX(event_time) FROM silver_stock
+    ) AS newest_events
+),
 announced AS (
     SELECT
         product_id, price, currency, valid_from,
@@ -140,8 +151,8 @@ announced AS (
             ORDER BY valid_from DESC, event_time DESC, _offset DESC, event_id DESC
         ) AS place
     FROM silver_price
-    WHERE valid_from <= CURRENT_TIMESTAMP
-        AND (valid_to IS NULL OR valid_to > CURRENT_TIMESTAMP)
+    CROSS JOIN today
+    WHERE valid_from <= today.moment AND (valid_to IS NULL OR valid_to > today.moment)
 ),
 counted AS (
     SELECT

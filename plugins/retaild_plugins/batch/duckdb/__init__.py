@@ -1,0 +1,1 @@
+"""Batch engine `duckdb`: the gold layer's SQL on DuckDB, in one process."""

@@ -1,0 +1,107 @@
+"""One family's way through its pipeline."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retaild.api import Lake
+from retaild.pipeline.steps import Dedup, Emit, Filter, Map, StreamPipeline
+from retaild.pipeline.streams import bronze_schema, silver_schemas
+from retaild_plugins.streams.embedded.dedup import Deduplicator, Fresh
+from retaild_plugins.streams.embedded.letters import Letter
+from retaild_plugins.streams.embedded.sql import Sql
+from retaild_plugins.streams.embedded.tables import StreamTable
+from retaild_plugins.streams.embedded.windows import WindowPart
+
+_TIME = "event_time"
+
+
+class FamilyStream:
+    """Bronze, silver and windows of one family: Map and Filter, then Dedup, then Emit, Window."""
+
+    def __init__(self, pipeline: StreamPipeline, lake: Lake, sql: Sql) -> None:
+        self._family, self._lake, self._sql = pipeline.family, lake, sql
+        self._stateless = [step for step in pipeline.rows() if isinstance(step, Map | Filter)]
+        self._bronze = StreamTable(
+            lake, f"bronze.{pipeline.family}", bronze_schema(pipeline.family)
+        )
+        self._schema = silver_schemas()[pipeline.table()]
+        self._silver = StreamTable(lake, pipeline.table(), self._schema)
+        keys = [step.key for step in pipeline.rows() if isinstance(step, Dedup)]
+        self._dedups = [Deduplicator(lake, pipeline.table(), key, sql.hashes) for key in keys]
+        self._windows: WindowPart | None = None
+        emit = next((step for step in pipeline.windows() if isinstance(step, Emit)), None)
+        if emit is not None:
+            schema = silver_schemas()[emit.table]
+            target = StreamTable(lake, emit.table, schema, emit.partition_by)
+            self._windows = WindowPart(pipeline.windows(), self._silver, target, sql)
+
+    def load(self) -> None:
+        """Learn what the tables hold."""
+        for dedup in self._dedups:
+            dedup.load()
+        if self._windows:
+            self._windows.load(self._schema, self._newest())
+
+    def write_bronze(self, rows: pa.Table, until: int) -> None:
+        """Append the events as they were accepted."""
+        self._bronze.append(self._bronze.missing(rows, until), until)
+
+    def write_silver(self, rows: pa.Table, letters: list[Letter], until: int) -> tuple[int, int]:
+        """Run the pipeline; rows written, and rows left out because silver has them.
+
+        Rows that a step cannot make anything of are added to `letters`.
+        """
+        clean = self._clean(rows, letters)
+        missing = self._silver.missing(clean, until)
+        fresh = Fresh.all_of(missing)
+        for dedup in self._dedups:
+            fresh = dedup.fresh(fresh.rows)
+        # After a crash the windows of rows that silver had already may not be up to date.
+        there = clean.slice(0, 0) if missing is clean else self._silver.present(clean)
+        self._silver.append(fresh.rows, until)
+        for dedup in self._dedups:
+            dedup.remember(fresh.hashes)
+        if self._windows:
+            self._windows.carry(fresh.rows, there, until)
+        return fresh.rows.num_rows, fresh.duplicates
+
+    def _clean(self, rows: pa.Table, letters: list[Letter]) -> pa.Table:
+        for step in self._stateless:
+            if isinstance(step, Filter):
+                rows = rows.filter(self._sql.mask(rows, step.condition))
+            else:
+                rows = self._mapped(rows, step, letters)
+        return rows
+
+    def _mapped(self, rows: pa.Table, step: Map, letters: list[Letter]) -> pa.Table:
+        before = rows
+        for column, values in zip(
+            step.columns, self._sql.evaluate(rows, step.columns), strict=True
+        ):
+            field = pa.field(column.name, values.type, nullable=column.nullable)
+            place = rows.schema.get_field_index(column.name)
+            rows = (
+                rows.append_column(field, values)
+                if place < 0
+                else rows.set_column(place, field, values)
+            )
+        for column in step.columns:
+            if column.nullable or rows[column.name].null_count == 0:
+                continue
+            wrong = pc.is_null(rows[column.name])
+            reason = f"Its {column.name} cannot be computed: {column.expression}"
+            key = "stream.not_computable"
+            letters += Letter.of_rows(before.filter(wrong), self._family, key, reason)
+            rows, before = rows.filter(pc.invert(wrong)), before.filter(pc.invert(wrong))
+        return rows
+
+    def _newest(self) -> datetime | None:
+        """Time of the newest event in silver."""
+        if not self._lake.exists(self._silver.name):
+            return None
+        batches = self._lake.dataset(self._silver.name).to_batches(columns=[_TIME])
+        return max((pc.max(b.column(0)).as_py() for b in batches if b.num_rows), default=None)

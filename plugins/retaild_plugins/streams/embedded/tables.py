@@ -1,0 +1,103 @@
+"""The tables of the lake as the stream writes them: each with the log offset it has got to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retaild.api import Lake
+from retaild.pipeline.streams import OFFSET, STREAM_APP
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+#: A stream commits every second: the log of the table is bounded, and read fast when opened.
+CONFIGURATION = {
+    "delta.checkpointInterval": "50",
+    "delta.logRetentionDuration": "interval 7 days",
+    "delta.enableExpiredLogCleanup": "true",
+}
+
+
+class StreamTable:
+    """One table and its committed offset: a row below it is there already and is not written again.
+
+    The offset is committed in the same transaction as the rows, so whenever this process dies the
+    table holds each row exactly once.
+    """
+
+    def __init__(
+        self, lake: Lake, name: str, schema: pa.Schema, partition_by: str | None = None
+    ) -> None:
+        self._lake, self.name, self._schema = lake, name, schema
+        self._partition_by = partition_by
+        self._handle: DeltaTable | None = None
+        self._committed: int | None = None
+
+    @property
+    def committed(self) -> int:
+        """Rows with an `_offset` below this are in the table."""
+        if self._committed is None:
+            self._committed = self._lake.committed(self.name, STREAM_APP) or 0
+        return self._committed
+
+    def missing(self, rows: pa.Table, until: int) -> pa.Table:
+        """The rows that are not in the table yet; `until` is the offset behind the newest row."""
+        if self.committed >= until:
+            return rows.slice(0, 0)
+        first = pc.min(rows[OFFSET]).as_py() if rows.num_rows else until
+        if first >= self.committed:
+            return rows
+        return rows.filter(pc.greater_equal(rows[OFFSET], self.committed))
+
+    def present(self, rows: pa.Table) -> pa.Table:
+        """The other rows: those that the table has, by their offset."""
+        return rows.filter(pc.less(rows[OFFSET], self.committed))
+
+    def append(self, rows: pa.Table, until: int) -> None:
+        """Write rows, all of them `missing`, and commit `until` with them."""
+        if rows.num_rows:
+            rows = rows.cast(self._schema) if rows.schema != self._schema else rows
+            self._lake.append(
+                self.name, rows, app_id=STREAM_APP, offset=until, table=self._opened()
+            )
+            self._committed = until
+
+    def replace(self, rows: pa.Table, where: str, until: int) -> None:
+        """Put `rows` in the place of those for which `where` holds and commit `until`."""
+        self._lake.replace(
+            self.name,
+            rows.cast(self._schema),
+            where,
+            app_id=STREAM_APP,
+            offset=until,
+            table=self._opened(),
+        )
+        self._committed = until
+
+    def reset(self) -> None:
+        """Look at the table anew."""
+        self._handle = self._committed = None
+
+    def mark(self, until: int) -> None:
+        """Commit an offset without rows."""
+        self._lake.mark(self._opened(), STREAM_APP, until)
+        self._committed = until
+
+    def read(self, columns: list[str], where: pc.Expression) -> pa.Table:
+        """Rows as of now."""
+        if not self._lake.exists(self.name):
+            return self._schema.empty_table().select(columns)
+        return self._lake.dataset(self.name).to_table(columns=columns, filter=where)
+
+    def _opened(self) -> DeltaTable:
+        if self._handle is None:
+            self._handle = self._lake.create(
+                self.name,
+                self._schema,
+                partition_by=self._partition_by,
+                configuration=CONFIGURATION,
+            )
+        return self._handle
