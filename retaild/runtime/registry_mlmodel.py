@@ -57,7 +57,7 @@ def _schema(columns: Any) -> Schema | None:
     """From {name: type} or [{"name": name, "type": type}]; None where there are none."""
     from mlflow.types import ColSpec, Schema
 
-    found = [ColSpec(_kind(text), name=name) for name, text in _named(columns)]
+    found: list[Any] = [ColSpec(_kind(text), name=name) for name, text in _named(columns)]
     return Schema(found) if found else None
 
 
@@ -79,6 +79,6 @@ def _kind(text: str) -> Any:
 
     match = re.match(r"(array<)?(\w+)(>)?(?:\s*\(|$)", text)
     if match is None or match[2] not in _TYPES or bool(match[1]) != bool(match[3]):
-        return AnyType()
+        return AnyType()  # type: ignore[no-untyped-call]
     kind = DataType[_TYPES[match[2]]]
     return Array(kind) if match[1] else kind

@@ -44,7 +44,7 @@ class FeastBackend:
     def open(self) -> None:
         """Imports Feast: some seconds, the first time in a process."""
         feast = import_feast()
-        import ibis
+        import ibis  # type: ignore[import-untyped]
 
         self._root.mkdir(parents=True, exist_ok=True)
         # Feast joins through ibis' default connection. It computes in UTC, whatever the box does.

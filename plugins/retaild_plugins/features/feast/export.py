@@ -60,9 +60,8 @@ def table_schema(view: FeatureView) -> pa.Schema:
 
 
 def _same(found: pa.Schema, wanted: pa.Schema) -> bool:
-    return (
-        found.equals(wanted) and (found.metadata or {}).get(_VERSION) == wanted.metadata[_VERSION]
-    )
+    known = (found.metadata or {}).get(_VERSION)
+    return bool(found.equals(wanted) and known == wanted.metadata[_VERSION])
 
 
 def _write(table: pa.Table, path: Path) -> None:
