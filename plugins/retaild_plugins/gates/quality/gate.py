@@ -32,11 +32,11 @@ class QualityGate:
         for name, least in self._config.minimum.items():
             found = metrics.get(name, math.nan)
             if not found >= least:
-                yield f"{name} is {_figure(found)}, below the least allowed {_figure(least)}."
+                yield f"{name} {_said(found)}; at least {least:.4g} is needed."
         for name, most in self._config.maximum.items():
             found = metrics.get(name, math.nan)
             if not found <= most:
-                yield f"{name} is {_figure(found)}, above the most allowed {_figure(most)}."
+                yield f"{name} {_said(found)}; at most {most:.4g} is allowed."
         if self._config.maximum_mib is not None:
             size = _mib(challenger.artifact)
             if size > self._config.maximum_mib:
@@ -62,8 +62,8 @@ class QualityGate:
             elif not _better(value, rival, margin, more):
                 by = f" by {margin:.1%}" if margin else ""
                 yield (
-                    f"{metric} {_figure(value)} does not beat {name} "
-                    f"({_figure(rival)}, {_change(value, rival)}){by}."
+                    f"{metric} {value:.4g} does not beat {name} "
+                    f"({rival:.4g}, {_change(value, rival)}){by}."
                 )
 
 
@@ -78,13 +78,13 @@ def _praise(challenger: TrainingResult, champion: dict[str, float] | None, value
     rivals = {} if champion is None else {"the champion": champion[metric]}
     rivals |= {name: metrics[metric] for name, metrics in challenger.baselines.items()}
     said = ", ".join(
-        f"{name} {_figure(rival)} ({_change(value, rival)})" for name, rival in rivals.items()
+        f"{name} {rival:.4g} ({_change(value, rival)})" for name, rival in rivals.items()
     )
-    return f"{metric} {_figure(value)} beats {said}."
+    return f"{metric} {value:.4g} beats {said}."
 
 
-def _figure(value: float) -> str:
-    return "not measured" if math.isnan(value) else f"{value:.4g}"
+def _said(value: float) -> str:
+    return "was not measured" if math.isnan(value) else f"is {value:.4g}"
 
 
 def _change(value: float, rival: float) -> str:
