@@ -1,0 +1,191 @@
+"""Numbers: exact decimals as scaled 64-bit integers, whatever a file writes them as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from retaild_plugins.sources.tabular.sql import connection, literal
+from retaild_plugins.sources.tabular.texts import Bools, as_text, nulls_of
+
+#: An event's decimals have at most 18 digits.
+LIMIT = 10**18
+#: Above this, a float's neighbours are too far apart to be read as decimals of four places.
+_EXACT = 2.0**49
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Value i is `scaled[i] / 10**places`; meaningless where `missing` or in one of the faults."""
+
+    scaled: NDArray[np.int64]
+    places: int
+    missing: Bools
+    #: Fault key -> rows.
+    faults: dict[str, Bools]
+
+    def array(self) -> pa.Array:
+        """As decimal128(18, places)."""
+        words = np.empty((len(self.scaled), 2), np.int64)
+        words[:, 0] = self.scaled
+        words[:, 1] = self.scaled >> 63
+        valid = None
+        if self.missing.any():
+            valid = pa.py_buffer(np.packbits(~self.missing, bitorder="little"))
+        kind = pa.decimal128(18, self.places)
+        return pa.Array.from_buffers(kind, len(words), [valid, pa.py_buffer(words)])
+
+
+def constant(value: int, places: int, count: int) -> Numbers:
+    """The same (scaled) value in every row."""
+    return Numbers(np.full(count, value, np.int64), places, np.zeros(count, bool), {})
+
+
+class NumberReader:
+    """Reads columns of numbers as the configuration says they are written."""
+
+    def __init__(self, decimal: str, thousands: str, rounding: bool) -> None:
+        self._sql = _cleaned(decimal, thousands)
+        self._rounding = rounding
+
+    def read(self, column: pa.Array, places: int) -> Numbers:
+        """`column` is text (cleaned), or of a numeric type."""
+        kind = column.type
+        if pa.types.is_integer(kind) and kind != pa.uint64():
+            return self._integers(column, places)
+        if pa.types.is_floating(kind):
+            return self._floats(column, places)
+        plain = pa.types.is_decimal(kind) or pa.types.is_integer(kind)
+        return self._texts(as_text(column), places, "t" if plain else self._sql)
+
+    def floats(self, column: pa.Array) -> tuple[NDArray[np.float64], Bools, dict[str, Bools]]:
+        """Values that stay floats: values, missing, faults."""
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            values = pc.cast(column, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+            return values, np.isnan(values), {"number.not_finite": np.isinf(values)}
+        texts = as_text(column)
+        query = f"try_cast({self._sql} AS DOUBLE) AS value FROM (SELECT text AS t FROM given)"
+        found = _query(texts, query).column("value").combine_chunks()
+        missing = nulls_of(texts)
+        unread = nulls_of(found) & ~missing
+        values = found.fill_null(0.0).to_numpy(zero_copy_only=False)
+        return (
+            values, missing,
+            {"number.unreadable": unread, "number.not_finite": ~np.isfinite(values) & ~missing},
+        )  # fmt: skip
+
+    def _integers(self, column: pa.Array, places: int) -> Numbers:
+        missing = nulls_of(column)
+        values = pc.cast(column, pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        large = np.abs(values.astype(np.float64)) >= LIMIT / 10**places
+        scaled = np.where(large, 0, values) * 10**places
+        return Numbers(scaled, places, missing, {"number.out_of_range": large})
+
+    def _floats(self, column: pa.Array, places: int) -> Numbers:
+        """A float means the decimal that is written shortest: 2.55, not 2.54999999999999982."""
+        values = pc.cast(column, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+        missing = np.isnan(values)
+        infinite = np.isinf(values)
+        shifted = np.where(missing | infinite, 0.0, values) * 10.0**places
+        large = np.abs(shifted) >= LIMIT
+        shifted = np.where(large, 0.0, shifted)
+        if np.abs(shifted).max(initial=0.0) >= _EXACT:
+            return self._large_floats(column, places)
+        rounded = np.rint(shifted)
+        faults = {"number.not_finite": infinite, "number.out_of_range": large}
+        if not self._rounding:
+            noise = np.maximum(1e-6, np.abs(shifted) * 1e-15)
+            faults["number.too_precise"] = np.abs(shifted - rounded) > noise
+        return Numbers(rounded.astype(np.int64), places, missing, faults)
+
+    def _large_floats(self, column: pa.Array, places: int) -> Numbers:
+        texts = [None if v is None or v != v else repr(v) for v in column.to_pylist()]
+        return self._texts(pa.array(texts, pa.string()), places, "t")
+
+    def _texts(self, column: pa.Array, places: int, cleaned: str) -> Numbers:
+        query = (
+            f"try_cast(d AS DECIMAL(18, {places})) AS value, d IS NOT NULL AS read, "
+            f"d <> try_cast(d AS DECIMAL(18, {places})) AS rounded "
+            f"FROM (SELECT try_cast({cleaned} AS DECIMAL(38, 12)) AS d "
+            f"FROM (SELECT text AS t FROM given))"
+        )
+        found = _query(column, query)
+        missing = nulls_of(column)
+        read = found.column("read").to_numpy().astype(bool)
+        value = found.column("value").combine_chunks()
+        value = pa.concat_arrays(value.chunks) if isinstance(value, pa.ChunkedArray) else value
+        large = nulls_of(value) & read
+        faults = {"number.unreadable": ~read & ~missing, "number.out_of_range": large}
+        if not self._rounding:
+            rounded = found.column("rounded").combine_chunks().fill_null(False)
+            faults["number.too_precise"] = rounded.to_numpy(zero_copy_only=False).astype(bool)
+        if faults["number.unreadable"].any():
+            for key, rows in _unread(column, faults.pop("number.unreadable")).items():
+                faults[key] = faults.get(key, False) | rows
+        return Numbers(scaled_words(value), places, missing, faults)
+
+
+def scaled_words(column: pa.Array) -> NDArray[np.int64]:
+    """The unscaled values of a decimal128 array of at most 18 digits; 0 where null."""
+    words = np.frombuffer(column.buffers()[1], np.int64)[0::2]
+    words = words[column.offset : column.offset + len(column)]
+    return np.where(nulls_of(column), 0, words)
+
+
+def _unread(column: pa.Array, unread: Bools) -> dict[str, Bools]:
+    """Tell infinity and NaN, and numbers beyond 38 digits, from what is no number at all."""
+    texts = column.filter(pa.array(unread))
+    places = np.flatnonzero(unread)
+    infinite = np.zeros(len(column), bool)
+    large = np.zeros(len(column), bool)
+    infinite[places] = pc.match_substring_regex(
+        texts, r"(?i)^[+-]?(inf(inity)?|nan)$"
+    ).to_numpy(zero_copy_only=False)
+    large[places] = pc.match_substring_regex(
+        texts, r"^[+-]?[0-9]{15,}([.,][0-9]*)?$"
+    ).to_numpy(zero_copy_only=False)
+    return {
+        "number.unreadable": unread & ~infinite & ~large,
+        "number.not_finite": infinite,
+        "number.out_of_range": large,
+    }
+
+
+def _query(column: pa.Array, query: str) -> pa.Table:
+    given = pa.table({"text": column})
+    relation = connection().from_arrow(given)
+    return relation.query("given", f"SELECT {query}").to_arrow_table()
+
+
+def _cleaned(decimal: str, thousands: str) -> str:
+    """SQL that turns the text `t` into one that DuckDB reads, NULL where it must not be read.
+
+    Also takes what spreadsheets and accounting write: (12.50), 12.50-, a currency sign.
+    """
+    t = r"regexp_replace(t, '^\s*[£$€¥]\s*|\s*[£$€¥]\s*$', '', 'g')"
+    t = f"CASE WHEN t SIMILAR TO '[-+.,0-9]*' AND NOT ends_with(t, '-') THEN t ELSE {t} END"
+    t = (
+        rf"CASE WHEN ends_with({t}, '-') OR starts_with({t}, '(') "
+        rf"THEN regexp_replace({t}, '^\(([^()+-]*)\)$|^([^()+-]*)-$', '-\1\2') ELSE {t} END"
+    )
+    mark = "\\" + decimal
+    if thousands:
+        group = re_literal(thousands)
+        form = literal(rf"[-+]?[0-9]{{1,3}}({group}[0-9]{{3}})+({mark}[0-9]*)?")
+        without = f"replace(n, {literal(thousands)}, '')"
+        grouped = f"regexp_full_match(n, {form})"
+        n = f"CASE WHEN NOT contains(n, {literal(thousands)}) THEN n WHEN {grouped} THEN {without} END"
+    else:
+        n = "n"
+    if decimal == ",":
+        n = f"CASE WHEN NOT contains(m, '.') THEN replace(m, ',', '.') END FROM (SELECT {n} AS m"
+        return f"(SELECT {n} FROM (SELECT {t} AS n)))"
+    return f"(SELECT {n} FROM (SELECT {t} AS n))"
+
+
+def re_literal(sign: str) -> str:
+    return "\\" + sign if sign in ".'" else sign
