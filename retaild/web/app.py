@@ -1,0 +1,49 @@
+"""All the pages' routes."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from retaild.web import admin, pricing, recommendations
+from retaild.web.assets import Assets
+from retaild.web.environment import environment
+from retaild.web.formatting import Formats
+from retaild.web.forms import local_path, read_form
+from retaild.web.render import THEMES, Renderer, see_other
+from retaild.web.views import PageData
+
+YEAR_SECONDS = 31_536_000
+
+
+def pages(data: PageData, *, strict: bool = False) -> list[BaseRoute]:
+    """Routes of the three pages and their static files. `strict` is for tests."""
+    shop, assets = data.shop(), Assets()
+    formats = Formats(shop.currency, ZoneInfo(shop.timezone))
+    renderer = Renderer(environment(shop, assets, strict=strict), data, formats)
+    return [
+        Route("/", _home),
+        Route("/static/{name}", assets.respond),
+        Route("/preferences/theme", renderer.guarded(_theme), methods=["POST"]),
+        *recommendations.routes(data, renderer),
+        *pricing.routes(data, renderer),
+        *admin.routes(data, renderer),
+    ]
+
+
+async def _home(_: Request) -> Response:
+    return RedirectResponse("/recommendations", status_code=307)
+
+
+async def _theme(request: Request) -> Response:
+    """The theme button without the script: remember the choice, show the page again."""
+    form = await read_form(request)
+    response = see_other(local_path(form.one("next"), "") or "/")
+    chosen = form.one("theme")
+    response.set_cookie(
+        "theme", chosen if chosen in THEMES else "", max_age=YEAR_SECONDS, samesite="lax"
+    )
+    return response
