@@ -1,0 +1,126 @@
+"""The main job, stage by stage, through the doors and buttons that a shop would use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from retaild.api.errors import RetaildError
+from retaild.api.lake import Lake
+from retaild.demo.assumptions import AssumedRows, Assumptions, write_assumptions
+from retaild.demo.console import Console
+from retaild.demo.shop import Shop
+from retaild.runtime.state import State
+
+#: UCI Online Retail: lines, and the sum of Quantity x UnitPrice (see NOTICE).
+LINES = 541_909
+PATIENCE = 300.0
+
+
+class TookTooLongError(RetaildError):
+    key = "demo.too_long"
+
+    def __init__(self, what: str, log_dir: Path) -> None:
+        super().__init__(
+            f"Waited {PATIENCE:.0f} s in vain until {what}.", hint=f"See the logs in {log_dir}."
+        )
+
+
+class RunFailedError(RetaildError):
+    key = "demo.run_failed"
+
+    def __init__(self, job: str, error: str, log: Path) -> None:
+        super().__init__(f"The job {job} failed: {error}", hint=f"See {log}.")
+
+
+def till_file() -> Path:
+    """The shop's year, as shipped."""
+    return Path(str(resources.files("retaild.demo") / "data" / "online_retail.parquet"))
+
+
+def broken_file() -> Path:
+    """An export of seven lines, each wrong in its own way, one with a card number."""
+    return Path(str(resources.files("retaild.demo") / "data" / "broken_till_export.csv"))
+
+
+def wait_until(shop: Shop, what: str, done: Callable[[], bool], pause: float = 0.05) -> None:
+    """Raises DaemonDiedError, or TookTooLongError after PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        shop.check_alive()
+        if time.monotonic() > deadline:
+            raise TookTooLongError(what, shop.data.logs)
+        time.sleep(pause)
+
+
+def start(shop: Shop) -> None:
+    """Start the daemon and wait until it answers."""
+    shop.start()
+    wait_until(shop, "the server answered", lambda: shop.answers("/health/live"))
+
+
+def take_in_tills(shop: Shop, console: Console) -> None:
+    """Drop the year into the watched folder; done when every line is in silver."""
+    shop.put(till_file(), "tills")
+    lake = Lake(shop.data.lake)
+    wait_until(shop, "all till lines were in the lake", lambda: _progressed(lake, console))
+
+
+def _progressed(lake: Lake, console: Console) -> bool:
+    rows = row_count(lake, "silver.sale")
+    console.progress(rows / LINES, f"{rows:,} of {LINES:,} lines in the lake")
+    return rows >= LINES
+
+
+def take_in_the_rest(shop: Shop, assumptions: Assumptions) -> AssumedRows:
+    """The assumed costs and stock, and an export that is broken in seven ways."""
+    rows = write_assumptions(till_file(), shop.root / "assumed", assumptions)
+    for name in ("products.csv", "stock.csv"):
+        shop.put(shop.root / "assumed" / name, "assumption")
+    shop.put(broken_file(), "tills")
+    lake = Lake(shop.data.lake)
+    wanted = {"silver.product": rows.products, "silver.stock": rows.stock, "silver.dead_letter": 7}
+    wait_until(
+        shop,
+        "costs, stock and dead letters were in the lake",
+        lambda: all(row_count(lake, table) >= count for table, count in wanted.items()),
+    )
+    return rows
+
+
+def row_count(lake: Lake, table: str) -> int:
+    """Rows of a table by its log; 0 if there is none yet."""
+    return int(lake.table(table).count()) if lake.exists(table) else 0
+
+
+def refresh(shop: Shop, console: Console) -> dict[str, Any]:
+    """Press the button 'refresh' and follow the run; its result. Raises RunFailedError."""
+    run_id = int(shop.post("/api/v1/jobs/refresh/run")["run_id"])
+    state = State(shop.data.state_db)
+    run: dict[str, Any] = {}
+
+    def finished() -> bool:
+        run.update(state.run(run_id) or {})
+        console.progress(run.get("progress") or 0.0, run.get("text") or "queued")
+        return run.get("state") not in (None, "queued", "running")
+
+    wait_until(shop, "the job refresh was done", finished)
+    if run["state"] != "succeeded":
+        raise RunFailedError("refresh", run["error"] or run["state"], shop.data.job_log(run_id))
+    result: dict[str, Any] = run["result"]
+    return result
+
+
+def wait_for_answers(shop: Shop) -> dict[str, Any]:
+    """Until the server has taken up the champion and ranked a slate for every customer."""
+    found: dict[str, Any] = {}
+
+    def ready() -> bool:
+        found.update(shop.get("/api/v1/status")["serving"])
+        return found["model_version"] is not None and found["slates_pending"] == 0
+
+    wait_until(shop, "every customer had an answer", ready)
+    return found
