@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Appends and compaction meet on one table: a commit that lost the race is tried again.
 COMMIT_RETRIES = 500
 
+#: A deletion reads what it deletes: if that changed meanwhile, it is tried anew so many times.
+DELETE_ATTEMPTS = 10
+
 #: Columns whose values hardly ever repeat: building a dictionary for them is work for nothing.
 _UNIQUE_COLUMNS = ("event_id", "raw")
 
@@ -159,6 +162,44 @@ class Lake:
             [], "append", table.schema(), commit_properties=_commit(app_id, offset)
         )
 
+    def delete(self, name: str, where: str) -> int:
+        """Delete the rows for which the SQL predicate holds; how many there were.
+
+        Tried anew when another writer changed the same files meanwhile.
+        """
+        from deltalake.exceptions import CommitFailedError
+
+        for attempt in range(DELETE_ATTEMPTS):
+            try:
+                metrics = self.table(name).delete(where, commit_properties=_commit("", -1))
+                return int(metrics["num_deleted_rows"])
+            except CommitFailedError:
+                if attempt == DELETE_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def compact(self, name: str, keep_hours: int) -> dict[str, int]:
+        """Make large files of small ones; drop files and log entries of versions older than that.
+
+        Appends may go on. Raises deltalake's CommitFailedError if the files to be joined were
+        replaced meanwhile: nothing has changed then.
+        """
+        table = self.table(name)
+        properties = writer_properties([field.name for field in table.schema().fields])
+        joined = table.optimize.compact(
+            writer_properties=properties, commit_properties=_commit("", -1)
+        )
+        removed = table.vacuum(
+            retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False, full=True
+        )
+        _keep_log(table, keep_hours)
+        return {
+            "files_added": int(joined["numFilesAdded"]),
+            "files_removed": int(joined["numFilesRemoved"]),
+            "files_deleted": len(removed),
+            "version": int(table.version()),
+        }
+
     def _write(
         self,
         target: DeltaTable | str,
@@ -219,3 +260,12 @@ def _add_columns(table: DeltaTable, schema: pa.Schema) -> None:
 
         fields: list[Field] = list(Schema.from_arrow(pa.schema(missing)).fields)
         table.alter.add_columns(fields)
+
+
+def _keep_log(table: DeltaTable, hours: int) -> None:
+    """A log entry without its files is of no use: both are kept equally long."""
+    wanted = f"interval {hours} hours"
+    if table.metadata().configuration.get("delta.logRetentionDuration") != wanted:
+        table.alter.set_table_properties({"delta.logRetentionDuration": wanted})
+    table.create_checkpoint()
+    table.cleanup_metadata()

@@ -13,12 +13,8 @@ from retaild.pipeline.streams import OFFSET, STREAM_APP
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-#: A stream commits every second: the log of the table is bounded, and read fast when opened.
-CONFIGURATION = {
-    "delta.checkpointInterval": "50",
-    "delta.logRetentionDuration": "interval 7 days",
-    "delta.enableExpiredLogCleanup": "true",
-}
+#: A stream commits every second: opening the table shall not read many small log entries.
+CONFIGURATION = {"delta.checkpointInterval": "50"}
 
 
 class StreamTable:

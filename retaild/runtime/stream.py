@@ -1,0 +1,118 @@
+"""Worker `stream`: carries the log into the lake, a micro-batch after the other."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from retaild.api.bus import Bus
+from retaild.api.errors import TransientError
+from retaild.api.stream import StreamProcessor, StreamProgress
+from retaild.runtime.backoff import Backoff
+from retaild.runtime.context import WorkerContext
+
+_log = logging.getLogger(__name__)
+
+#: While it waits, the worker gives a sign of life and looks for a stop as often (seconds).
+_PULSE = 1.0
+#: Rows per second are measured over so many seconds.
+_SPAN = 5.0
+
+
+def main(context: WorkerContext) -> None:
+    """Work until `context.stop`; a step that failed for now is tried again with back-off."""
+    bus = context.bus()
+    processor: StreamProcessor = context.build("stream", "stream")
+    worker = StreamWorker(context, bus, processor)
+    try:
+        worker.run()
+    finally:
+        processor.close()
+        bus.close()
+
+
+@dataclass
+class StreamWorker:
+    context: WorkerContext
+    bus: Bus
+    processor: StreamProcessor
+    _backoff: Backoff = field(default_factory=Backoff)
+    _meter: Meter = field(default_factory=lambda: Meter())
+    _duplicates: int = 0
+
+    def run(self) -> None:
+        if self._persistently(self._open) is None:
+            return
+        interval = self.context.settings.lake.interval_seconds
+        while not self.context.stop.is_set():
+            began = time.monotonic()
+            before = self._meter.rows
+            progress = self._persistently(self.processor.step)
+            if progress is None:
+                return
+            backlog = self._tell(progress)
+            if progress.rows == before or not backlog:
+                self._pause(interval - (time.monotonic() - began))
+
+    def _open(self) -> StreamProgress:
+        self.bus.open()
+        progress = self.processor.open(self.bus)
+        self._meter.rows = progress.rows
+        _log.info("the lake has the log up to entry %d (%d rows)", progress.offset, progress.rows)
+        self._tell(progress)
+        return progress
+
+    def _persistently(self, work: Callable[[], StreamProgress]) -> StreamProgress | None:
+        """What `work` returns, however often it fails for now; None when it is time to stop."""
+        while not self.context.stop.is_set():
+            began = time.monotonic()
+            try:
+                return work()
+            except TransientError as error:
+                pause = self._backoff.pause(time.monotonic() - began)
+                _log.warning("%s Next try in %.2g s.", error, pause)
+                self.context.state.save_worker(self.context.name, last_error=str(error))
+                self._pause(pause)
+        return None
+
+    def _tell(self, progress: StreamProgress) -> int:
+        """The figures, for the heartbeat; rows that still wait in the log."""
+        self._duplicates += progress.duplicates
+        rate = self._meter.count(progress.rows)
+        waiting = max(0, self.bus.end().rows - progress.rows)
+        self.context.heartbeat(
+            lag_rows=waiting,
+            rows_per_second=round(rate, 1),
+            offset=progress.offset,
+            rows=progress.rows,
+            duplicates=self._duplicates,
+        )
+        return waiting
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, alive; a stop ends it."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.context.heartbeat()
+            if self.context.stop.wait(min(left, _PULSE)):
+                return
+
+
+@dataclass
+class Meter:
+    """Rows per second over the last seconds."""
+
+    rows: int = 0
+    _samples: list[tuple[float, int]] = field(default_factory=list)
+
+    def count(self, rows: int) -> float:
+        """Rows so far -> the rate now."""
+        now = time.monotonic()
+        self.rows = rows
+        self._samples.append((now, rows))
+        while len(self._samples) > 2 and self._samples[1][0] <= now - _SPAN:
+            self._samples.pop(0)
+        first, before = self._samples[0]
+        return (rows - before) / (now - first) if now > first else 0.0
