@@ -34,6 +34,9 @@ class SourceBatch:
     total: int = 0
     #: What is being read, for people: a file's name.
     label: str = field(default="")
+    #: The number in the input of each event's row (numpy int64), where rows have one: for the
+    #: place of a dead letter that the host itself makes of an event.
+    rows: Any = None
 
 
 class Source(Protocol):

@@ -42,9 +42,7 @@ def _transcoded(text: bytes, encoding: str) -> bytes:
     return text.decode(encoding).encode("utf-8")
 
 
-def _one_by_one(
-    block: bytes, records: Records, encoding: str, keep: NDArray[np.bool_]
-) -> Decoded:
+def _one_by_one(block: bytes, records: Records, encoding: str, keep: NDArray[np.bool_]) -> Decoded:
     """Only records with a byte that is not ASCII are looked at in Python."""
     signs = np.frombuffer(block, np.uint8)
     owners = np.searchsorted(records.ends, np.flatnonzero((signs > 127) | (signs == 0)), "right")

@@ -39,5 +39,7 @@ def extract(lines: pa.Array, columns: Sequence[str]) -> tuple[pa.Table, NDArray[
         raise ValueError("The paths under `columns` are not JSONPath.") from None
     flat = values.flatten() if isinstance(values, pa.ListArray) else pc.list_flatten(values)
     width = max(len(columns), 1)
-    table = {name: flat.take(pa.array(np.arange(i, len(flat), width))) for i, name in enumerate(columns)}
+    table = {
+        name: flat.take(pa.array(np.arange(i, len(flat), width))) for i, name in enumerate(columns)
+    }
     return pa.table(table), good

@@ -170,7 +170,11 @@ class _Work:
     def _input(self, name: str) -> pa.Array:
         column = self._table.column(name)
         chunks = column.chunks
-        return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks or [pa.array([], column.type)])
+        return (
+            chunks[0]
+            if len(chunks) == 1
+            else pa.concat_arrays(chunks or [pa.array([], column.type)])
+        )
 
     def _cleaned(self, column: pa.Array) -> pa.Array:
         if pa.types.is_string(column.type):

@@ -142,12 +142,12 @@ def _unread(column: pa.Array, unread: Bools) -> dict[str, Bools]:
     places = np.flatnonzero(unread)
     infinite = np.zeros(len(column), bool)
     large = np.zeros(len(column), bool)
-    infinite[places] = pc.match_substring_regex(
-        texts, r"(?i)^[+-]?(inf(inity)?|nan)$"
-    ).to_numpy(zero_copy_only=False)
-    large[places] = pc.match_substring_regex(
-        texts, r"^[+-]?[0-9]{15,}([.,][0-9]*)?$"
-    ).to_numpy(zero_copy_only=False)
+    infinite[places] = pc.match_substring_regex(texts, r"(?i)^[+-]?(inf(inity)?|nan)$").to_numpy(
+        zero_copy_only=False
+    )
+    large[places] = pc.match_substring_regex(texts, r"^[+-]?[0-9]{15,}([.,][0-9]*)?$").to_numpy(
+        zero_copy_only=False
+    )
     return {
         "number.unreadable": unread & ~infinite & ~large,
         "number.not_finite": infinite,

@@ -113,10 +113,11 @@ class OpenFile:
         table = table.set_column(0, table.schema.field(0), ids)
         if self._rows - chunk.count < self._skip:
             new = rows > self._skip
-            table = table.filter(pa.array(new)) if not new.all() else table
+            table, rows = table.filter(pa.array(new)), rows[new]
             refused = [item for item in refused if item.row > self._skip]
         form = reader.row_format if refused else ""
-        return self._batch(table, tuple(self._letters.row(item, form) for item in refused))
+        letters = tuple(self._letters.row(item, form) for item in refused)
+        return replace(self._batch(table, letters), rows=rows)
 
     def _end(self, reader: Reader) -> None:
         """Read to the end as it is now."""

@@ -114,5 +114,3 @@ class Ledger:
             if limit is None or ctime < limit:
                 self.before = max(self.before, ctime)
                 del self.marks[key]
-
-

@@ -74,9 +74,7 @@ class Splitter:
             return np.empty(0, np.int64)
         return np.flatnonzero(signs == self._quote)
 
-    def _regular(
-        self, signs: NDArray[np.uint8], quotes: NDArray[np.int64], final: bool
-    ) -> bool:
+    def _regular(self, signs: NDArray[np.uint8], quotes: NDArray[np.int64], final: bool) -> bool:
         """Every opening quote begins a field, every closing one ends it."""
         if final and len(quotes) % 2:
             return False

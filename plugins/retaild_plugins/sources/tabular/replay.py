@@ -99,9 +99,7 @@ def _reader(
     text = newline.join(letter.raw for letter in letters) + newline
     file, name = io.BytesIO(text), letters[0].place
     if form is None:
-        reader: TextReader = JsonLinesReader(
-            file, name, len(text), config, mapping.needed(None)
-        )
+        reader: TextReader = JsonLinesReader(file, name, len(text), config, mapping.needed(None))
     else:
         reader = DelimitedReader(file, name, len(text), config, tabs=config.format == "tsv")
         reader.prepare()

@@ -57,7 +57,9 @@ class TextStream:
             raise faults.too_large(self._name, self._limit)
         if first and data:
             data = self._begin(data)
-        return self._decoder.decode(data).encode("utf-8", "surrogatepass") if self._decoder else data
+        return (
+            self._decoder.decode(data).encode("utf-8", "surrogatepass") if self._decoder else data
+        )
 
     def finish(self) -> bytes:
         """What a decoder still holds of a character cut off at the end."""
