@@ -14,9 +14,9 @@ from retaild.cli.session import Session
 
 @make(help="Check the configuration; show every fault with file and line. Exit code 4: faults.")
 def command(session: Session) -> int:
-    from retaild.host.check import check
+    from retaild.runtime.check import check_all
 
-    faults = check(session.config, session.data_option, listening=session.is_running())
+    faults = check_all(session.config, session.data_option, listening=session.is_running())
     errors = [fault for fault in faults if fault.severity == "error"]
     shown = {
         "ok": not errors,

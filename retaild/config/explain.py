@@ -14,48 +14,88 @@ from pydantic_core import ErrorDetails
 from retaild.config.documents import Document, KeyPath
 from retaild.config.faults import Fault
 
+#: pydantic's kinds of error whose own words are for programmers.
+_WORDS = {
+    "string_type": "text, in quotes",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "path_type": "a path, in quotes",
+}
+
 
 def explain(
     error: ValidationError, model: type[BaseModel], document: Document, prefix: KeyPath = ()
 ) -> list[Fault]:
     """A fault per error; `prefix` is the path of `model` in the document."""
-    return [_fault(details, model, document, prefix) for details in error.errors()]
+    found = [(_stated(d, document, prefix), d) for d in error.errors()]
+    return [
+        _fault(path, details, model, document, len(prefix))
+        for number, (path, details) in enumerate(found)
+        if not _said_better(path, details, found[:number], found)
+    ]
+
+
+def _stated(details: ErrorDetails, document: Document, prefix: KeyPath) -> KeyPath:
+    """The error's path in the file.
+
+    pydantic's location also names members of unions and the like, which nobody wrote: only what
+    the file has counts, and at the end the name of what is missing.
+    """
+    path = prefix
+    parts = [str(part) for part in details["loc"] if part != "settings"]
+    for index, part in enumerate(parts):
+        missing = details["type"] == "missing" and index == len(parts) - 1
+        if missing or (*path, part) in document.places:
+            path = (*path, part)
+    return path
+
+
+_Found = tuple[KeyPath, ErrorDetails]
+
+
+def _said_better(
+    path: KeyPath, details: ErrorDetails, earlier: list[_Found], found: list[_Found]
+) -> bool:
+    """Where a value may be of several types, pydantic complains once for each of them.
+
+    The complaint that says what is wrong inside counts; of mere wrong types, the first.
+    """
+    if not _is_type(details):
+        return False
+    better = any(p[: len(path)] == path and not _is_type(d) for p, d in found)
+    return better or any(p == path and _is_type(d) for p, d in earlier)
+
+
+def _is_type(details: ErrorDetails) -> bool:
+    return details["type"].endswith("_type")
 
 
 def _fault(
-    details: ErrorDetails, model: type[BaseModel], document: Document, prefix: KeyPath
+    path: KeyPath, details: ErrorDetails, model: type[BaseModel], document: Document, depth: int
 ) -> Fault:
-    path = prefix + _stated(details["loc"], document, prefix)
     dotted = ".".join(path)
     kind = details["type"]
     if kind == "extra_forbidden":
-        known = known_keys(model, path[len(prefix) : -1])
+        known = known_keys(model, path[depth:-1])
         return document.fault(path, _unknown(path), suggestion(path[-1], known))
-    hint = describe(model, path[len(prefix) :])
+    hint = describe(model, path[depth:])
     if kind == "missing":
         return document.fault(path, f"{_table(path[:-1])} needs the setting {path[-1]!r}.", hint)
     reason = details["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
         return document.fault(path, f"{dotted}: {reason}.", hint)
-    value = shown(details["input"], secret=is_secret(model, path[len(prefix) :]))
+    value = shown(details["input"], secret=is_secret(model, path[depth:]))
+    reason = _WORDS.get(kind, reason)
     return document.fault(path, f"{dotted} is {value}, but must be {reason}.", hint)
-
-
-def _stated(location: tuple[int | str, ...], document: Document, prefix: KeyPath) -> KeyPath:
-    """The part of pydantic's location that is a path in the file.
-
-    pydantic adds names of union members and the like, which nobody wrote: they are left out where
-    what follows is known to the file without them.
-    """
-    parts = [str(part) for part in location if part != "settings"]
-    path: KeyPath = ()
-    for index, part in enumerate(parts):
-        here = (*path, part)
-        written = (*prefix, *here) in document.places or index == len(parts) - 1
-        skipped = any((*prefix, *path, later) in document.places for later in parts[index + 1 :])
-        if written or not skipped:
-            path = here
-    return path
 
 
 def _unknown(path: KeyPath) -> str:

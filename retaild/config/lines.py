@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 Path = tuple[str, ...]
 
@@ -30,6 +31,16 @@ def line_of(lines: dict[Path, int], path: Path) -> int:
         if path[:length] in lines:
             return lines[path[:length]]
     return 0
+
+
+def _unescaped(basic: str | None) -> str | None:
+    if basic is None or "\\" not in basic:
+        return basic
+    try:
+        text: str = tomllib.loads(f'key = "{basic}"')["key"]
+    except tomllib.TOMLDecodeError:
+        return basic
+    return text
 
 
 class _Scanner:
@@ -64,7 +75,8 @@ class _Scanner:
     def _key(self) -> Path:
         parts: list[str] = []
         while match := _PART.match(self.text, self.at):
-            parts.append(next(group for group in match.groups() if group is not None))
+            bare, literal, basic = match.groups()
+            parts.append(next(p for p in (bare, literal, _unescaped(basic)) if p is not None))
             self.at = match.end()
             if not self.text.startswith(".", self.at):
                 break

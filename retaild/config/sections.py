@@ -94,7 +94,7 @@ class RetaildSection(Section):
         "day of its data. Leave it at 0.",
     )  # fmt: skip
     hung_seconds: float = Field(
-        default=60.0, ge=5, le=3600,
+        default=60.0, ge=3, le=3600,
         description="A worker that has not reported for so long is killed and started again.",
     )  # fmt: skip
 

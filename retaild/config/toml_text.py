@@ -27,7 +27,12 @@ def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
 
 
 def key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else json.dumps(name)
+    return name if _BARE.fullmatch(name) else _text(name)
+
+
+def _text(text: str) -> str:
+    """A basic string; JSON's escapes are TOML's, but for DEL, which TOML wants escaped too."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def value(item: Any) -> str:
@@ -40,4 +45,4 @@ def value(item: Any) -> str:
         return "{" + ", ".join(f"{key(k)} = {value(v)}" for k, v in item.items()) + "}"
     if isinstance(item, list | tuple):
         return "[" + ", ".join(value(inner) for inner in item) + "]"
-    return json.dumps(str(item), ensure_ascii=False)
+    return _text(str(item))

@@ -29,6 +29,7 @@ from retaild.daemon.server import ControlServer
 from retaild.daemon.status import api_url, daemon_facts, job_facts, worker_facts
 from retaild.host.check import check_instances, check_port
 from retaild.runtime import logs
+from retaild.runtime.check import check_jobs
 from retaild.runtime.control import Message
 from retaild.runtime.process import sweep
 from retaild.runtime.runner import CommandOf, JobBusyError, JobRunner, job_command, known_kinds
@@ -71,6 +72,7 @@ class Daemon:
 
     def _refuse_faults(self) -> None:
         faults = [*check_instances(self.settings), *check_port(self.settings)]
+        faults += check_jobs(self.settings) if self.kinds is None else []
         for fault in faults:
             if fault.severity == "warning":
                 _log.warning("%s", fault)

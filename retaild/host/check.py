@@ -33,12 +33,17 @@ def check(
     """
     settings, document, faults = inspect_settings(config, data, environment)
     if settings is None:
-        return faults + _check_raw_plugins(document)
+        return in_order(faults + _check_raw_plugins(document))
     faults += check_instances(settings, document)
     faults += check_data_dir(settings, document)
     if not listening:
         faults += check_port(settings, document)
-    return faults
+    return in_order(faults)
+
+
+def in_order(faults: Sequence[Fault]) -> list[Fault]:
+    """By file and line, as one reads; errors before warnings that stand nowhere."""
+    return sorted(faults, key=lambda fault: (not fault.file, fault.file, fault.line))
 
 
 def check_instances(
@@ -163,7 +168,9 @@ def check_steps(
 
 def required_steps() -> frozenset[str]:
     """Names of the step types that the pipeline is made of."""
-    return frozenset()
+    from retaild.pipeline.streams import stream_pipelines
+
+    return frozenset().union(*(pipeline.step_names() for pipeline in stream_pipelines().values()))
 
 
 def check_data_dir(settings: Settings, document: Document | None = None) -> list[Fault]:
