@@ -50,6 +50,13 @@ def read_documents(main: Path | None, environment: Mapping[str, str]) -> Documen
     return document
 
 
+def read_file(path: Path) -> Document:
+    """One file by itself: a mapping for an import, say."""
+    document = Document()
+    _add_file(document, path)
+    return document
+
+
 def _add_file(document: Document, path: Path) -> None:
     try:
         text = path.read_text("utf-8")

@@ -55,7 +55,7 @@ def check_instances(
     faults: list[Fault] = []
     for kind, name, instance in settings.instances():
         prefix = (kind, name) if kind in MANY_PLUGINS else (kind,)
-        faults += _check_instance(kind, prefix, instance, settings.base_dir, document, registry)
+        faults += check_plugin(kind, prefix, instance, settings.base_dir, document, registry)
     used = " ".join(fault.hint for fault in faults)
     for broken in registry.faults:
         if str(broken) not in used:
@@ -76,7 +76,7 @@ def _check_raw_plugins(document: Document) -> list[Fault]:
         except ValidationError:
             continue  # told already
         prefix = (kind, name) if kind in MANY_PLUGINS else (kind,)
-        faults += _check_instance(kind, prefix, instance, Path.cwd(), document, registry)
+        faults += check_plugin(kind, prefix, instance, Path.cwd(), document, registry)
     return faults
 
 
@@ -94,7 +94,7 @@ def _raw_instances(values: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[s
                     yield kind, name, inner
 
 
-def _check_instance(
+def check_plugin(
     kind: str,
     prefix: KeyPath,
     instance: PluginInstance,
@@ -102,6 +102,7 @@ def _check_instance(
     document: Document,
     registry: PluginRegistry,
 ) -> list[Fault]:
+    """Faults of one configured plugin, whose table stands at `prefix` of the document."""
     try:
         spec = registry.spec(kind, instance.plugin)
     except ConfigError as error:
