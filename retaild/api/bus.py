@@ -55,6 +55,7 @@ class TrimmedError(RetaildError):
             f"Log entry {offset} is gone; the log now begins at {first}.",
             hint="Rebuild the reader's state from the lake, then read on from there.",
         )
+        self.first = first
 
 
 class Bus(Protocol):

@@ -1,0 +1,80 @@
+"""The application: fast lane, gate, FastAPI with its routes, and whatever pages are given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from retaild import __version__
+from retaild.rest import problems
+from retaild.rest.fast import FastLane
+from retaild.rest.gate import Gate, Hosts, RequestIds
+from retaild.rest.metrics import Metrics
+from retaild.rest.problems import Problem
+from retaild.rest.routers import admin, customers, events, health, prices, products, stream
+from retaild.runtime.serving.services import Services
+
+PREFIX = "/api/v1"
+_DESCRIPTION = """What to offer a customer now, and what a product should cost now; the door for
+events; and what people who run the system look at. Errors are problem+json (RFC 9457)."""
+_TAGS = [
+    {"name": "recommendations", "description": "What to offer whom, and why."},
+    {"name": "products", "description": "The range."},
+    {"name": "prices", "description": "Prices, what other prices would do, proposals."},
+    {"name": "events", "description": "The door for what happens in the shop."},
+    {"name": "admin", "description": "Workers, jobs, models, dead letters, data quality, logs."},
+    {"name": "health", "description": "For supervisors and monitoring."},
+]
+_PROBLEM: dict[str, Any] = {
+    "model": Problem,
+    "description": "A problem.",
+    "content": {problems.MEDIA_TYPE: {}},
+}
+
+
+def create_app(
+    services: Services,
+    extra_routes: Sequence[BaseRoute] = (),
+    closing: asyncio.Event | None = None,
+) -> ASGIApp:
+    """The whole ASGI application. `closing` is set when live streams shall end."""
+    metrics = Metrics(services)
+    api = create_api(services, metrics, closing or asyncio.Event())
+    api.router.routes.extend(extra_routes)
+    settings = services.context.settings.api
+    hosts, ids = Hosts(settings.host), RequestIds()
+    gate = Gate(
+        api,
+        hosts=hosts,
+        ids=ids,
+        pace=services.engine.pace,
+        metrics=metrics,
+        max_body=settings.max_body_bytes,
+    )
+    return FastLane(gate, services.engine, hosts, ids, metrics)
+
+
+def create_api(services: Services, metrics: Metrics, closing: asyncio.Event) -> FastAPI:
+    """The documented routes alone."""
+    app = FastAPI(
+        title="retaild",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        openapi_url=f"{PREFIX}/openapi.json",
+        # Swagger's and Redoc's pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+    )
+    problems.install(app)
+    for module in (customers, products, prices, events, admin):
+        app.include_router(module.router(services), prefix=PREFIX)
+    app.include_router(stream.router(services, closing), prefix=PREFIX)
+    app.include_router(health.router(services, metrics))
+    return app

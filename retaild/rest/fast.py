@@ -1,0 +1,77 @@
+"""The fast lane: recommendations of a customer, answered before FastAPI.
+
+Gives the same bytes as the documented route (a test holds both together). What it does not take at
+once (other methods, odd parameters, foreign hosts) goes to the app behind it.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from retaild.rest.gate import Hosts, RequestIds
+from retaild.rest.metrics import Metrics
+from retaild.runtime.serving.engine import Engine
+
+PREFIX = "/api/v1/customers/"
+SUFFIX = "/recommendations"
+ROUTE = "/api/v1/customers/{customer_id:path}/recommendations"
+_MAX_ID = 200
+_MAX_COUNT = 100
+
+
+class FastLane:
+    """ASGI app in front of `app`."""
+
+    def __init__(
+        self, app: ASGIApp, engine: Engine, hosts: Hosts, ids: RequestIds, metrics: Metrics
+    ) -> None:
+        self._app = app
+        self._engine = engine
+        self._hosts = hosts
+        self._ids = ids
+        self._timing = metrics.timing("GET", ROUTE, 200)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET":
+            path: str = scope["path"]
+            if path.endswith(SUFFIX) and path.startswith(PREFIX):
+                count = self._count(scope["query_string"])
+                customer_id = path[len(PREFIX) : -len(SUFFIX)]
+                if count and 0 < len(customer_id) <= _MAX_ID and self._allowed(scope):
+                    await self._answer(customer_id, count, scope, send)
+                    return
+        await self._app(scope, receive, send)
+
+    async def _answer(self, customer_id: str, count: int, scope: Scope, send: Send) -> None:
+        began = perf_counter()
+        engine = self._engine
+        engine.pace.requests += 1
+        answer = engine.answer(customer_id, count)
+        headers = [*answer.headers, (b"x-request-id", self._ids.next())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send(answer.message)
+        self._timing.add(perf_counter() - began)
+
+    def _count(self, query: bytes) -> int:
+        """The slate's length; 0: not for the fast lane."""
+        if not query:
+            return self._engine.count
+        name, _, value = query.partition(b"=")
+        if name == b"count" and value.isdigit() and len(value) <= 3:
+            count = int(value)
+            return count if count <= _MAX_COUNT else 0
+        return 0
+
+    def _allowed(self, scope: Scope) -> bool:
+        """Ours by its host, and without an id of its own to hand back."""
+        found = False
+        for name, value in scope["headers"]:
+            if name == b"host":
+                if not self._hosts.allow(value):
+                    return False
+                found = True
+            elif name == b"x-request-id":
+                return False
+        return found

@@ -1,0 +1,1 @@
+"""The routes, one module per subject. Each `router(services)` is mounted under /api/v1."""

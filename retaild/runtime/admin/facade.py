@@ -1,0 +1,116 @@
+"""All admin calls behind one object, as the REST routes and the pages use them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from retaild.api.lake import Lake
+from retaild.config.paths import DataDir
+from retaild.config.settings import Settings
+from retaild.host.registry import PluginRegistry
+from retaild.runtime.admin import dead_letters, jobs, lake, logs, models, overview
+from retaild.runtime.context import Context
+from retaild.runtime.state import State
+
+if TYPE_CHECKING:
+    from retaild.runtime.ingest_replay import ReplayResult
+
+
+@dataclass(frozen=True)
+class Admin:
+    """Blocking; raises RetaildError. Times are seconds since the epoch (UTC)."""
+
+    context: Context
+
+    @property
+    def settings(self) -> Settings:
+        return self.context.settings
+
+    @property
+    def data(self) -> DataDir:
+        return self.context.data
+
+    @property
+    def state(self) -> State:
+        return self.context.state
+
+    @property
+    def registry(self) -> PluginRegistry:
+        return self.context.plugins
+
+    @property
+    def _lake(self) -> Lake:
+        return Lake(self.data.lake)
+
+    def workers(self) -> list[dict[str, Any]]:
+        return overview.workers(self.state)
+
+    def notices(self) -> list[dict[str, Any]]:
+        return overview.notices(self.workers(), self.state, self.registry)
+
+    def plugins(self) -> list[dict[str, Any]]:
+        return overview.plugins(self.registry, self.settings)
+
+    def sources(self) -> list[dict[str, Any]]:
+        return overview.sources(self.state, self.settings)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return jobs.jobs(self.data, self.settings, self.state)
+
+    def run_job(self, name: str, arguments: dict[str, str] | None = None) -> int:
+        return jobs.run_job(self.data, name, arguments or {})
+
+    def runs(self, job: str = "", limit: int = 50) -> list[dict[str, Any]]:
+        return self.state.runs(job=job, limit=limit)
+
+    def run(self, run_id: int) -> dict[str, Any]:
+        return jobs.run(self.state, run_id)
+
+    def run_log(self, run_id: int, lines: int = 200) -> list[str]:
+        return jobs.run_log(self.data, self.state, run_id, lines)
+
+    def models(self) -> list[dict[str, Any]]:
+        return models.models(self.data, self.settings, self.registry, self.state)
+
+    def promote(self, trainer: str, version: int, reason: str = "Chosen by a person.") -> int:
+        return models.promote(self.data, trainer, version, reason)
+
+    def rollback(self, trainer: str, reason: str = "Chosen by a person.") -> int:
+        return models.rollback(self.data, trainer, reason)
+
+    def dead_letters(
+        self, *, source: str = "", reason: str = "", limit: int = 50, offset: int = 0
+    ) -> dict[str, Any]:
+        return dead_letters.dead_letters(
+            self._lake, self.state, source=source, reason=reason, limit=limit, offset=offset
+        )
+
+    def dead_letter(self, event_id: str) -> dict[str, Any]:
+        return dead_letters.dead_letter(self._lake, self.state, event_id)
+
+    def replay(self, event_ids: Sequence[str] | None = None) -> ReplayResult:
+        """Read refused bytes again (all that were not accepted yet, if none are named)."""
+        from retaild.runtime.ingest_replay import replay_dead_letters
+
+        return replay_dead_letters(self.context, event_ids)
+
+    def quality(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "at": row["at"],
+                "table": row["table_name"],
+                "check": row["check_name"],
+                "passed": bool(row["passed"]),
+                "value": row["value"],
+                "detail": row["detail"],
+            }
+            for row in self.state.quality()
+        ]
+
+    def lake_tables(self) -> list[dict[str, Any]]:
+        return lake.tables(self._lake)
+
+    def logs(self, name: str, level: str = "", lines: int = 200) -> dict[str, Any]:
+        return logs.read(self.data, name, level=level, lines=lines)

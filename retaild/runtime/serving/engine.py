@@ -1,0 +1,306 @@
+"""The engine: facts, model and ready answers, kept true while the world moves.
+
+All methods belong to the thread of the event loop. Reading a slate never waits: a ready answer is a
+lookup, a missing one is ranked at once.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from retaild.api.bus import Entry
+from retaild.api.recommender import CustomerState, Recommendation, Recommender
+from retaild.events.codec import iter_events
+from retaild.runtime.serving.answers import Answer, Answers
+from retaild.runtime.serving.base import Base
+from retaild.runtime.serving.facts import FAMILIES, Facts
+from retaild.runtime.serving.models import Loaded
+from retaild.runtime.serving.pace import Pace
+from retaild.runtime.serving.popular import Popular
+from retaild.runtime.serving.products import Exclusions, ProductIndex
+from retaild.runtime.serving.render import Renderer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from retaild.config.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+#: Ready answers of the default length, and of every other length that is asked for.
+CAPACITY = 100_000
+OTHER_CAPACITY = 1000
+OTHER_LENGTHS = 4
+#: While a large import goes on, new products reach the model so often.
+GROW_SECONDS = 0.25
+#: How many more offers are asked for when the model's slate breaks a rule of the shop.
+SPARE = 4
+#: No category, whatever many products it holds.
+UNCAPPED = "OTHER"
+
+
+class Engine:
+    """`clock` gives the shop's time. Call `absorb` after facts changed, before anyone reads."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        rules = settings.recommendations
+        self.pace = Pace()
+        self.index = ProductIndex()
+        self.exclusions = Exclusions(
+            frozenset(rules.excluded_products), frozenset(rules.excluded_categories)
+        )
+        self.count = rules.count
+        self.clock = clock
+        self.currency = settings.retaild.currency
+        self.facts = Facts(Base.empty(), self.index, self.exclusions)
+        self.loaded: Loaded | None = None
+        self.answers = Answers(self.count, CAPACITY)
+        self.todo: deque[str] = deque()
+        self.ranked = 0
+        self.cached = True
+        self._cap = rules.category_cap
+        self._others: dict[int, Answers] = {}
+        self._cold: dict[int, str] = {}
+        self._turns: list[tuple[float, int]] = []
+        self._grown_at = 0.0
+        self._popular = Popular(self._recent_receipts)
+        self._recommender: Recommender = self._popular
+        self._adopt_products()
+
+    @property
+    def version(self) -> int | None:
+        """Of the champion that answers; None: popularity answers."""
+        return None if self.loaded is None else self.loaded.champion.version
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def answer(self, customer_id: str, count: int) -> Answer:
+        """The customer's slate, ready or ranked now; of an unknown customer what is popular."""
+        answers = self._answers(count)
+        ready = answers.ready.get(customer_id) if self.cached else None
+        if ready is not None:
+            return ready
+        if customer_id not in self.facts.customers:
+            return Answer(self._cold_body(customer_id, count))
+        return self._rank(customer_id, answers)
+
+    def basket_slate(
+        self, basket: Sequence[int], customer_id: str | None, count: int
+    ) -> list[Recommendation]:
+        """What goes with a basket that the caller states."""
+        record = self.facts.customers.get(customer_id) if customer_id else None
+        return self._offers(record.state if record else None, basket, count)
+
+    def similar(self, product: int, count: int) -> list[Recommendation]:
+        found = self._recommender.similar(product, count)
+        return [o for o in found if self._may_offer(o.product) and o.product != product]
+
+    def body(
+        self, customer_id: str | None, offers: Sequence[Recommendation], moment: float | None = None
+    ) -> bytes:
+        """A slate as JSON."""
+        generated = self.clock() if moment is None else moment
+        return self.renderer.slate(customer_id, self.version, generated, offers)
+
+    def items(self, offers: Sequence[Recommendation]) -> str:
+        return self.renderer.items(offers)
+
+    def rank_next(self, customer_id: str) -> None:
+        """Rank a customer in the background's turn."""
+        if customer_id in self.facts.customers:
+            self._rank(customer_id, self.answers)
+
+    # -- changes -------------------------------------------------------------------------------
+
+    def apply_own(self, entries: Iterable[Entry]) -> None:
+        """Apply entries that this process has made durable, ahead of the log's tail."""
+        for entry in entries:
+            if entry.family in FAMILIES:
+                for event in iter_events(entry.family, entry.codec, entry.payload):
+                    self.facts.apply(entry.family, event)
+        self.absorb(hurry=True)
+
+    def absorb(self, hurry: bool = False) -> None:
+        """Make catalogue and answers agree with the facts. `hurry`: new products count at once."""
+        facts = self.facts
+        if facts.changed_products or len(self.index) > len(facts.products.catalogue.price):
+            self._absorb_products(hurry)
+        if facts.changed_customers:
+            for customer_id in facts.changed_customers:
+                self._drop(customer_id)
+            self.todo.extend(facts.changed_customers)
+            facts.changed_customers.clear()
+
+    def follow_prices(self) -> None:
+        """Take in announced prices that began or ended; call it each second."""
+        now, due = self.clock(), set()
+        while self._turns and self._turns[0][0] <= now:
+            due.add(heapq.heappop(self._turns)[1])
+        if due:
+            self.facts.changed_products |= due
+            self.absorb()
+
+    def take_model(self, loaded: Loaded) -> None:
+        """A champion takes over: no answer of the one before is given from here on."""
+        loaded.model.bind(self.facts.products.catalogue)
+        self.loaded, self._recommender = loaded, loaded.model
+        self._forget_answers()
+
+    def take_facts(self, facts: Facts, changed: set[int]) -> None:
+        """Go on with facts from a newer snapshot, caught up; `changed` products differ in them.
+
+        Answers that hold none of these stay: both tell of the same events.
+        """
+        self.facts = facts
+        facts.changed_customers.clear()
+        self._adopt_products()
+        self._drop_with(changed)
+
+    def _adopt_products(self) -> None:
+        products = self.facts.products
+        products.refresh(self.facts.changed_products, self.clock())
+        self.facts.changed_products.clear()
+        self.renderer = Renderer(products, self.currency)
+        self._popular.bind(products.catalogue)
+        if self._recommender is not self._popular:
+            self._recommender.bind(products.catalogue)
+        self._turns = []
+        self._watch_prices(range(len(products.rows)))
+        self._cold.clear()
+
+    def _absorb_products(self, hurry: bool) -> None:
+        facts, products = self.facts, self.facts.products
+        known, now = len(products.catalogue.price), self.clock()
+        changed, facts.changed_products = facts.changed_products, set()
+        if len(self.index) > known and not hurry:
+            hurry = time.monotonic() - self._grown_at >= GROW_SECONDS
+            if not hurry:
+                facts.changed_products = {p for p in changed if p >= known}
+                changed -= facts.changed_products
+        if hurry or changed:
+            grown = products.refresh(changed, now, grow=hurry)
+            if grown:
+                self._grown_at = time.monotonic()
+                self._popular.bind(products.catalogue)
+                if self._recommender is not self._popular:
+                    self._recommender.bind(products.catalogue)
+        self.renderer.forget(changed)
+        self._watch_prices(changed)
+        self._drop_with({p for p in changed if p < known})
+
+    def _watch_prices(self, products: Iterable[int]) -> None:
+        now = self.clock()
+        for product in products:
+            turn = self.facts.products.at(product).prices.next_change(now)
+            if turn is not None:
+                heapq.heappush(self._turns, (turn, product))
+
+    def _drop(self, customer_id: str) -> None:
+        self.answers.drop(customer_id)
+        for answers in self._others.values():
+            answers.drop(customer_id)
+
+    def _drop_with(self, products: set[int]) -> None:
+        self._cold.clear()
+        if products:
+            self.todo.extend(self.answers.drop_with(products, len(self.index)))
+            for answers in self._others.values():
+                answers.drop_with(products, len(self.index))
+
+    def _forget_answers(self) -> None:
+        self.answers.clear()
+        self._others.clear()
+        self._cold.clear()
+
+    # -- ranking -------------------------------------------------------------------------------
+
+    def _answers(self, count: int) -> Answers:
+        if count == self.count:
+            return self.answers
+        found = self._others.get(count)
+        if found is None:
+            if len(self._others) >= OTHER_LENGTHS:
+                del self._others[next(iter(self._others))]
+            found = self._others[count] = Answers(count, OTHER_CAPACITY)
+        return found
+
+    def _rank(self, customer_id: str, answers: Answers) -> Answer:
+        record = self.facts.customers.get(customer_id)
+        assert record is not None
+        offers = self._offers(record.state, tuple(record.state.basket), answers.count)
+        body = self.body(customer_id, offers)
+        return answers.put(customer_id, body, [offer.product for offer in offers])
+
+    def _cold_body(self, customer_id: str, count: int) -> bytes:
+        rest = self._cold.get(count)
+        if rest is None:
+            offers = self._offers(None, (), count)
+            rest = self.body(None, offers).decode().partition(",")[2]
+            self._cold[count] = rest
+        return f'{{"customer_id":{json.dumps(customer_id)},{rest}'.encode()
+
+    def _offers(
+        self, customer: CustomerState | None, basket: Sequence[int], count: int
+    ) -> list[Recommendation]:
+        self.ranked += 1
+        known = len(self.facts.products.catalogue.price)
+        if customer is not None and len(self.index) > known:
+            customer = _within(customer, known)
+            basket = [product for product in basket if product < known]
+        now = self.clock()
+        offers = self._recommender.recommend(customer, basket, now, count)
+        kept = self._ruled(offers, basket, count)
+        if len(kept) < len(offers):
+            more = self._recommender.recommend(customer, basket, now, SPARE * count)
+            kept = self._ruled(more, basket, count)
+        return kept
+
+    def _ruled(
+        self, offers: Iterable[Recommendation], basket: Sequence[int], count: int
+    ) -> list[Recommendation]:
+        """The first `count` that the shop's rules allow, whatever model ranked them."""
+        catalogue = self.facts.products.catalogue
+        taken: dict[int, int] = {}
+        kept: list[Recommendation] = []
+        without = set(basket)
+        for offer in offers:
+            category = int(catalogue.category[offer.product])
+            capped = category >= 0 and catalogue.categories[category] != UNCAPPED
+            if not self._may_offer(offer.product) or offer.product in without:
+                continue
+            if capped and taken.get(category, 0) >= self._cap:
+                continue
+            taken[category] = taken.get(category, 0) + 1
+            kept.append(offer)
+            if len(kept) == count:
+                break
+        return kept
+
+    def _may_offer(self, product: int) -> bool:
+        return bool(self.facts.products.catalogue.offerable[product])
+
+    def _recent_receipts(self) -> NDArray[np.int64]:
+        rows = self.facts.products.rows
+        known = len(self.facts.products.catalogue.price)
+        return np.array([row.recent_receipts for row in rows[:known]], np.int64)
+
+
+def _within(customer: CustomerState, known: int) -> CustomerState:
+    """The customer without products that the catalogue does not hold yet."""
+    return CustomerState(
+        customer.customer_id,
+        {p: purchase for p, purchase in customer.purchases.items() if p < known},
+        {p: quantity for p, quantity in customer.basket.items() if p < known},
+        [view for view in customer.views if view[0] < known],
+        customer.receipts,
+        customer.first_time,
+        customer.last_time,
+    )

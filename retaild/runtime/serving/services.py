@@ -1,0 +1,146 @@
+"""Everything the serve worker answers with, wired once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from retaild.api.errors import RetaildError
+from retaild.runtime import registry
+from retaild.runtime.admin.facade import Admin
+from retaild.runtime.context import Context
+from retaild.runtime.pricing.decisions import Decisions
+from retaild.runtime.pricing.journal import Journal
+from retaild.runtime.serving.background import Background
+from retaild.runtime.serving.door import Door
+from retaild.runtime.serving.engine import Engine
+from retaild.runtime.serving.models import Champion, Follower, Loaded
+from retaild.runtime.serving.prices import Decider, Prices
+from retaild.runtime.serving.shop import Shop
+from retaild.runtime.serving.vitals import Vitals
+from retaild.runtime.serving.writer import LogWriter
+
+#: Threads give up the interpreter so often (seconds): a request waits no longer for one.
+SWITCH_SECONDS = 0.0005
+
+
+@dataclass
+class Services:
+    """Built by `build`, started in the event loop that serves."""
+
+    context: Context
+    engine: Engine
+    background: Background
+    writer: LogWriter
+    door: Door
+    page_door: Door
+    shop: Shop
+    prices: Prices
+    decider: Decider
+    admin: Admin
+    vitals: Vitals
+    price_models: PriceModels
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Open the log, take the newest snapshot and model, begin to follow the log."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self.writer.start()
+        await self.background.start()
+        self._tasks = [
+            asyncio.create_task(self.price_models.keep()),
+            asyncio.create_task(self.vitals.keep()),
+        ]
+
+    async def stop(self) -> None:
+        """What was accepted is in the log already; let go of everything."""
+        for task in self._tasks:
+            task.cancel()
+        await self.background.stop()
+        await asyncio.to_thread(self.writer.stop)
+
+
+@dataclass
+class PriceModels:
+    """Follows the price trainer's champion."""
+
+    follower: Follower | None
+    loaded: Loaded | None = None
+
+    async def keep(self) -> None:
+        while self.follower is not None:
+            current = self.loaded.champion if self.loaded else None
+            found = await asyncio.to_thread(self.follower.poll, current)
+            if found is not None:
+                self.loaded = found
+            await asyncio.sleep(1.0)
+
+
+def build(context: Context) -> Services:
+    """Wire the services; nothing is touched yet but the bus that reads. Raises ConfigError."""
+    settings = context.settings
+    engine = Engine(settings, settings.now)
+    reading, writing = context.bus(), context.bus()
+    reading.open()
+    background = Background(engine, reading, context.data.online, _follower(context, "recommender"))
+    writer = LogWriter(writing, settings.api.queue)
+    vitals = Vitals(context, engine, background, reading)
+    door = partial(
+        Door,
+        engine,
+        writer,
+        store=settings.retaild.store,
+        backlog=vitals.backlog,
+        limit=settings.api.max_backlog_rows,
+    )
+    api_door, page_door = door(), door(source="pages", place="page")
+    vitals.doors = {"api": api_door, "pages": page_door}
+    price_models = PriceModels(_follower(context, "price"))
+    return Services(
+        context=context,
+        engine=engine,
+        background=background,
+        writer=writer,
+        door=api_door,
+        page_door=page_door,
+        shop=Shop(engine),
+        prices=Prices(engine, context.state, lambda: price_models.loaded),
+        decider=Decider(engine, writer, partial(_decisions, context)),
+        admin=Admin(context),
+        vitals=vitals,
+        price_models=price_models,
+    )
+
+
+def _decisions(context: Context, **parts: Any) -> Decisions:
+    return Decisions(
+        state=context.state,
+        journal=Journal(context.data),
+        currency=context.settings.retaild.currency,
+        store=context.settings.retaild.store,
+        **parts,
+    )
+
+
+def _follower(context: Context, produces: str) -> Follower | None:
+    """Follows the first configured trainer whose models are of that use."""
+    for name, instance in context.settings.trainer.items():
+        try:
+            spec = context.plugins.spec("trainer", instance.plugin)
+        except RetaildError:
+            continue
+        if spec.produces == produces:
+            return Follower(partial(_champion, context, name), partial(_load, context, name))
+    return None
+
+
+def _champion(context: Context, trainer: str) -> Champion | None:
+    found = registry.champion(context.data, trainer)
+    return None if found is None else Champion(trainer, found.version, found.artifact)
+
+
+def _load(context: Context, trainer: str, champion: Champion) -> Any:
+    return context.build("trainer", trainer).load(champion.artifact)
