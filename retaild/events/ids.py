@@ -100,10 +100,14 @@ def with_occurrences(ids: pa.Array, occurrences: NDArray[np.int64]) -> pa.Array:
     repeated = occurrences > 0
     if not repeated.any():
         return ids
-    mask = pa.array(repeated)
-    numbers = pc.cast(pa.array(occurrences[repeated] + 1), ids.type)
-    suffixed = pc.binary_join_element_wise(pc.filter(ids, mask), numbers, "-")
-    return pc.replace_with_mask(ids, mask, suffixed)
+    import numpy as np
+
+    places = np.flatnonzero(repeated)
+    numbers = pc.cast(pa.array(occurrences[places] + 1), ids.type)
+    suffixed = pc.binary_join_element_wise(ids.take(pa.array(places)), numbers, "-")
+    order = np.arange(len(ids))
+    order[places] = len(ids) + np.arange(len(places))
+    return pa.concat_arrays([ids, suffixed]).take(pa.array(order))
 
 
 def _canonical(family: str, name: str, value: Any) -> bytes:

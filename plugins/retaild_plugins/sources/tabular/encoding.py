@@ -62,7 +62,8 @@ def _one_by_one(block: bytes, records: Records, encoding: str, keep: NDArray[np.
     if all(block[records.starts[i] : records.ends[i]] == text for i, text in replaced.items()):
         return Decoded(_only(block, records, good), bad)
     pieces = (
-        replaced.get(i, block[records.starts[i] : records.ends[i]]) for i in np.flatnonzero(good)
+        replaced.get(i, block[records.starts[i] : records.ends[i]])
+        for i in np.flatnonzero(good).tolist()
     )
     return Decoded(b"".join(pieces), bad)
 

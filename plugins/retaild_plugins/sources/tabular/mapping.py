@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from retaild.api import BuildContext
 from retaild.events import arrow_schema
 from retaild_plugins.sources.tabular import lines, numbers, reasons
-from retaild_plugins.sources.tabular.chunk import Chunk, Refused
+from retaild_plugins.sources.tabular.chunk import CHUNK_ROWS, Chunk, Refused
 from retaild_plugins.sources.tabular.config import ColumnRule, TabularConfig
 from retaild_plugins.sources.tabular.fields import Field, fields_of
 from retaild_plugins.sources.tabular.numbers import NumberReader, Numbers
@@ -61,6 +61,7 @@ class RowMapping:
             "currency": config.currency or context.currency,
         }
         self._lines = lines.LineTypes(config.lines)
+        self._unmapped: dict[str, pa.Array] = {}
 
     def needed(self, columns: list[str] | None) -> list[str]:
         """Columns of the file that the mapping reads; with no rules, those named like fields."""
@@ -102,6 +103,23 @@ class RowMapping:
         line, raw = chunk.raw(index)
         reason = reasons.sentence(fault.key, fault.field, rule, found, self._config)
         return Refused(int(chunk.rows[index]), line, raw, fault.key, reason)
+
+    def constant(self, field: Field, count: int) -> pa.Array:
+        """The column of a field that is not mapped; the same array for every chunk."""
+        kept = self._unmapped.get(field.name)
+        if kept is None or len(kept) < count:
+            kept = self._unmapped[field.name] = self._filled(field, max(count, CHUNK_ROWS))
+        return kept.slice(0, count)
+
+    def _filled(self, field: Field, count: int) -> pa.Array:
+        if field.name == "event_id":
+            return pa.repeat(pa.scalar(""), count)
+        value = self._constants.get(field.name, field.default)
+        if field.name == "currency" and not field.required and not self.rule("unit_cost"):
+            value = None
+        if value is None:
+            return pa.nulls(count, field.type)
+        return pa.repeat(pa.scalar(value, field.type), count)
 
     def rule(self, name: str) -> ColumnRule | None:
         if not self._rules:
@@ -169,12 +187,9 @@ class _Work:
 
     def _input(self, name: str) -> pa.Array:
         column = self._table.column(name)
-        chunks = column.chunks
-        return (
-            chunks[0]
-            if len(chunks) == 1
-            else pa.concat_arrays(chunks or [pa.array([], column.type)])
-        )
+        if column.num_chunks == 1:
+            return column.chunk(0)
+        return pa.concat_arrays(column.chunks or [pa.array([], column.type)])
 
     def _cleaned(self, column: pa.Array) -> pa.Array:
         if pa.types.is_string(column.type):
@@ -184,16 +199,7 @@ class _Work:
         return column
 
     def _unmapped(self, field: Field) -> pa.Array:
-        if field.name == "event_id":
-            return pa.repeat(pa.scalar(""), self._count)
-        value = self._mapping._constants.get(field.name)
-        if value is None:
-            value = field.default
-        if field.name == "currency" and not field.required:
-            value = value if self._mapping.rule("unit_cost") else None
-        if value is None:
-            return pa.nulls(self._count, field.type)
-        return pa.repeat(pa.scalar(value, field.type), self._count)
+        return self._mapping.constant(field, self._count)
 
     # -- kinds of value ------------------------------------------------------------------------
 

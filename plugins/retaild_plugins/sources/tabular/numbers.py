@@ -178,7 +178,8 @@ def _cleaned(decimal: str, thousands: str) -> str:
         form = literal(rf"[-+]?[0-9]{{1,3}}({group}[0-9]{{3}})+({mark}[0-9]*)?")
         without = f"replace(n, {literal(thousands)}, '')"
         grouped = f"regexp_full_match(n, {form})"
-        n = f"CASE WHEN NOT contains(n, {literal(thousands)}) THEN n WHEN {grouped} THEN {without} END"
+        plain = f"NOT contains(n, {literal(thousands)})"
+        n = f"CASE WHEN {plain} THEN n WHEN {grouped} THEN {without} END"
     else:
         n = "n"
     if decimal == ",":

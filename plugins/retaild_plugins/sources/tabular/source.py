@@ -106,10 +106,8 @@ class TabularSource:
     def _unopened(self, name: str, fault: FileFaultError) -> SourceBatch:
         """A file that may not or cannot be opened is remembered by its status alone."""
         status = os.lstat(self._folder.path(name))
-        try:
+        with suppress(OSError):
             status = os.stat(self._folder.path(name))
-        except OSError:
-            pass
         mark = FileMark(
             status.st_ino, status.st_size, status.st_mtime_ns, "", done=True, fault=self._digest
         )
