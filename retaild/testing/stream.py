@@ -347,8 +347,9 @@ class StreamConformance:
         from retaild.events import DeadLetter
 
         letter = DeadLetter(
-            event_id="d", event_time=NINE, source="tills", target="sale", place="tills.csv row 17",
-            reason_key="row.date", reason="There is no 31st of June.", raw=b"\xe4;31.06.", format="csv",
+            event_id="d", event_time=NINE, source="tills", target="sale", format="csv",
+            place="tills.csv row 17", reason_key="row.date", reason="There is no 31st of June.",
+            raw=b"\xe4;31.06.",
         )  # fmt: skip
         bus.append([entry(letter), entry(letter), Entry("sale", "json", 1, b"{")])
         carry(stream, bus)

@@ -9,6 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from deltalake.exceptions import DeltaError
+from retaild_plugins.streams.embedded import plugin
+from retaild_plugins.streams.embedded.config import EmbeddedStreamConfig
+from retaild_plugins.streams.embedded.processor import (
+    EmbeddedProcessor,
+    LakeAheadError,
+    LakeWriteError,
+)
 
 from retaild.api import BuildContext, Bus, Lake, StreamProcessor
 from retaild.pipeline.streams import PROGRESS_TABLE, STREAM_APP, carried_offset, stream_pipelines
@@ -22,13 +29,6 @@ from retaild.testing.stream import (
     hours,
     rows,
     sale,
-)
-from retaild_plugins.streams.embedded import plugin
-from retaild_plugins.streams.embedded.config import EmbeddedStreamConfig
-from retaild_plugins.streams.embedded.processor import (
-    EmbeddedProcessor,
-    LakeAheadError,
-    LakeWriteError,
 )
 
 
