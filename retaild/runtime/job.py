@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from retaild.api.errors import MissingDataError, RetaildError, TransientError
+from retaild.api.errors import RetaildError, TransientError
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
 from retaild.host.registry import PluginRegistry
@@ -113,7 +113,7 @@ def run_job(
         error = "It needed more memory than it may take. Raise the job's argument memory_mib."
         return _end(state, run_id, "failed", error, EXIT_FAILED)
     except RetaildError as problem:
-        _log.error("job %s failed: %s", name, problem, exc_info=_unexpected(problem))
+        _log.error("job %s failed: %s", name, problem, exc_info=problem.__cause__ is not None)
         later = isinstance(problem, TransientError)
         code = EXIT_TRY_LATER if later else EXIT_FAILED
         return _end(state, run_id, "failed", str(problem), code)
@@ -152,11 +152,6 @@ class Progress:
             self._next = now + PROGRESS_INTERVAL
             done = min(max(fraction, 0.0), 1.0)
             self._state.save_run(self._run_id, progress=done, text=text)
-
-
-def _unexpected(problem: RetaildError) -> bool:
-    """Whether the log should have the traceback: a sentence alone is enough for missing data."""
-    return not isinstance(problem, MissingDataError | TransientError)
 
 
 def _end(state: State, run_id: int, outcome: str, error: str, code: int) -> int:

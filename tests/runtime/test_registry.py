@@ -46,14 +46,6 @@ SIGNATURE = {
 }
 
 
-@pytest.fixture(scope="session")
-def new_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new mlflow.db: its migrations take seconds, so they run once."""
-    root = tmp_path_factory.mktemp("registry")
-    RegistryWriter(DataDir(root), State(root / "state.db")).open()
-    return root / "mlflow.db"
-
-
 @pytest.fixture
 def data(tmp_path: Path, new_registry: Path) -> DataDir:
     shutil.copy(new_registry, tmp_path / "mlflow.db")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ def import_feast() -> Any:
     """The module `feast`, with all that the backend uses of it imported. Takes seconds, once."""
     os.environ["FEAST_USAGE"] = "False"
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    logging.getLogger("feast").setLevel(logging.WARNING)
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())  # it sets filters of its own
         stack.enter_context(_no_metrics_files())
