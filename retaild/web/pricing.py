@@ -17,7 +17,7 @@ from retaild.web.paging import Paging, page_number
 from retaild.web.render import Renderer, see_other
 from retaild.web.views import Decision, PageData, PriceDetail, PricePoint, WhatIf
 
-PER_PAGE = 20
+PER_PAGE = 15
 STATES = ("open", "approved", "rejected", "expired")
 #: Sort key -> its label; a leading minus (largest first) is the key's own reverse.
 SORTS = {

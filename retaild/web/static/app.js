@@ -42,7 +42,7 @@ async function swap(url, ids, { request, quiet } = {}) {
   try {
     const response = await fetch(url, request);
     const fresh = parse(await response.text());
-    if (turn !== latest) return null; // something newer is on its way
+    if (turn !== latest) return null; // overtaken
     if (response.ok) place(fresh, ids);
     else if (!quiet) say($('.error-page h1 + p', fresh)?.textContent ?? `The server answered ${response.status}.`);
     return response.ok ? response : null;
@@ -88,16 +88,17 @@ on('submit', (event) => {
   else if (whatIf) tryPrice(form);
   else if (ids) {
     const fields = new URLSearchParams(new FormData(form, event.submitter));
-    if (form.method === 'get') follow(form, `${form.action}?${fields}`);
-    else follow(form, form.action, { method: 'POST', body: fields });
+    const url = form.getAttribute('action'); // a field may be named action
+    if (form.method === 'get') follow(form, `${url}?${fields}`);
+    else follow(form, url, { method: 'POST', body: fields });
   }
 });
 
 // -- filters that apply themselves, the what-if slider, tick boxes
 let pause;
-const soon = (act, milliseconds) => {
+const soon = (act, delay) => {
   clearTimeout(pause);
-  pause = setTimeout(act, milliseconds);
+  pause = setTimeout(act, delay);
 };
 on('input', ({ target: { form, type, value } }) => {
   if (form && 'auto' in form.dataset) soon(() => form.requestSubmit(), type === 'search' ? 220 : 0);
@@ -128,10 +129,10 @@ async function changeBasket(form) {
     const url = `${form.getAttribute('action')}?${new URLSearchParams({ part: 'slate', before: $('#slate').dataset.before })}`;
     const held = (root) => $$(`[data-basket-item="${CSS.escape(id)}"]`, root).length > 0;
     // The event is durable; look until the answer shows it.
-    for (const milliseconds of [0, 15, 40, 120, 300]) {
-      await new Promise((done) => setTimeout(done, milliseconds));
+    for (const delay of [0, 15, 40, 120, 300]) {
+      await new Promise((done) => setTimeout(done, delay));
       const fresh = parse(await (await fetch(url)).text());
-      if (held(fresh) === adds || milliseconds === 300) return showSlate(fresh, begin);
+      if (held(fresh) === adds || delay === 300) return showSlate(fresh, begin);
     }
   } catch {
     silent();
@@ -154,7 +155,8 @@ async function visitorBasket(href) {
   address.searchParams.set('part', 'slate');
   try {
     showSlate(parse(await (await fetch(address)).text()), begin);
-    for (const key of ['part', 'before']) address.searchParams.delete(key);
+    address.searchParams.delete('part');
+    address.searchParams.delete('before');
     history.replaceState(null, '', address);
   } catch {
     silent();
