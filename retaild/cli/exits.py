@@ -40,6 +40,7 @@ _BY_KEY = {
     "daemon.already_running": BUSY,
     "registry.busy": BUSY,
     "registry.unknown_version": NOT_FOUND,
+    "import.no_source": NOT_FOUND,
     "lake.no_table": NOT_FOUND,
 }
 

@@ -100,8 +100,18 @@ def _tell_run(run: dict[str, Any]) -> None:
     if run["arguments"]:
         facts += [(f"argument {key}", value) for key, value in run["arguments"].items()]
     facts += [("took", _took(run)), ("error", run["error"])]
-    facts += [(key, value) for key, value in (run["result"] or {}).items()]
+    result = run["result"] or {}
+    tables = {key: value for key, value in result.items() if _is_table(value)}
+    facts += [(key, value) for key, value in result.items() if key not in tables]
     print_facts([(name, value) for name, value in facts if value not in (None, "")])
+    for rows in tables.values():
+        names = [name for name, value in rows[0].items() if not isinstance(value, dict | list)]
+        click.echo()
+        print_table(rows, columns(" ".join(names)), "")
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
 def _took(run: dict[str, Any]) -> str:

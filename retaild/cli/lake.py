@@ -75,16 +75,19 @@ def show(
 
 
 def _as_of(session: Session, name: str, version: int | None, at: str | None) -> DeltaTable:
+    from deltalake.exceptions import DeltaError
+
     table = session.lake.table(name)
+    moment = _moment(at) if at is not None else None
+    hint = f"See `retaildctl lake history {name}`; vacuumed versions are gone."
+    if moment is not None and moment.timestamp() * 1000 < table.history()[-1]["timestamp"]:
+        raise FailedError(f"{name} did not exist at {moment.isoformat(' ')}.", hint)
     try:
         if version is not None:
             return session.lake.table(name, version)
-        if at is not None:
-            table.load_as_version(_moment(at))
-    except (OSError, ValueError, Exception) as error:
-        if isinstance(error, click.ClickException):
-            raise
-        hint = f"See `retaildctl lake history {name}`; vacuumed versions are gone."
+        if moment is not None:
+            table.load_as_version(moment)
+    except (DeltaError, OSError, ValueError) as error:
         raise FailedError(f"{name} cannot be read as of then: {error}.", hint) from None
     return table
 

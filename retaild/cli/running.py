@@ -61,9 +61,9 @@ def _run_here(session: Session, name: str, arguments: dict[str, str]) -> dict[st
             run = next((r for r in state.runs(job=name, limit=1) if r["id"] not in before), None)
             bar.show(run or {})
             time.sleep(POLL_SECONDS)
+    said = child.communicate()[1].strip()
     run = next((r for r in state.runs(job=name, limit=1) if r["id"] not in before), None)
     if run is None:
-        said = child.stderr.read().strip() if child.stderr else ""
         raise FailedError(said.splitlines()[-1] if said else f"Job {name!r} did not start.")
     if run["state"] in ("queued", "running"):
         error = "Its process ended without a result."

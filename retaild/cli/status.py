@@ -10,6 +10,7 @@ from retaild.cli import exits
 from retaild.cli.command import command as make
 from retaild.cli.output import (
     ago,
+    cell,
     duration,
     paint,
     print_facts,
@@ -58,10 +59,13 @@ def _tell(status: dict[str, Any]) -> None:
             ("up", lambda row: row["since"] and ago(row["since"])[:-4]),
             ("last sign", lambda row: row["beat"] and ago(row["beat"])),
             ("restarts", lambda row: row["restarts"]),
-            ("figures", lambda row: _figures(row["figures"])),
         ],
         "No worker has been started.",
     )
+    figures = [(row["name"], _figures(row["figures"])) for row in status["workers"]]
+    if any(text for _, text in figures):
+        click.echo()
+        print_facts(figures)
     _tell_errors(status["workers"])
     click.echo()
     print_table(status["jobs"], JOB_COLUMNS, "No job is configured.")
@@ -91,9 +95,8 @@ def _last(run: dict[str, Any] | None) -> str:
 
 
 def _figures(figures: dict[str, Any] | None) -> str:
-    shown = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-             for name, value in (figures or {}).items()]  # fmt: skip
-    return ", ".join(shown)
+    known = {name: value for name, value in (figures or {}).items() if value not in ("", None)}
+    return ", ".join(f"{name.replace('_', ' ')} {cell(value)}" for name, value in known.items())
 
 
 def _tell_errors(workers: list[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -92,10 +93,20 @@ def _fault(
         return document.fault(path, f"{_table(path[:-1])} needs the setting {path[-1]!r}.", hint)
     reason = details["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
-        return document.fault(path, f"{dotted}: {reason}.", hint)
+        return document.fault(_named(path, reason, document), f"{dotted}: {reason}.", hint)
     value = shown(details["input"], secret=is_secret(model, path[depth:]))
     reason = _WORDS.get(kind, reason)
     return document.fault(path, f"{dotted} is {value}, but must be {reason}.", hint)
+
+
+def _named(path: KeyPath, reason: str, document: Document) -> KeyPath:
+    """The setting below `path` that the reason names in quotes, if there is just one.
+
+    A check of a whole table cannot say where in it the fault is, but its sentence mostly does.
+    """
+    quoted = set(re.findall(r"'([^']+)'", reason))
+    below = [p for p in document.places if p[: len(path)] == path and p[-1] in quoted]
+    return below[0] if len(below) == 1 else path
 
 
 def _unknown(path: KeyPath) -> str:

@@ -49,6 +49,8 @@ class WorkerPlan:
 
 #: Doors close first (stage 0); then the stream, which carries what they let in to the lake.
 STAGES = {"ingest": 0, "serve": 0, "stream": 1}
+#: The server lets requests that it has begun end. All stages together stay below ten seconds.
+GRACES = {"serve": 5.5}
 
 
 def plan_worker(
@@ -57,7 +59,7 @@ def plan_worker(
     command = [sys.executable, "-m", "retaild.runtime.worker", kind, "--data", str(data.root)]
     command += ["--config", str(config)] if config else []
     command += ["--entry", entry] if entry else []
-    return WorkerPlan(kind, kind, tuple(command), STAGES.get(kind, 0))
+    return WorkerPlan(kind, kind, tuple(command), STAGES.get(kind, 0), GRACES.get(kind, 4.0))
 
 
 @dataclass

@@ -34,6 +34,12 @@ BAD = [
     ("[source.a]\nplugin = 'tabular'\n", 1, "needs the setting 'path'", "A file, or a folder"),
     ("[source.a]\nplugin = 'tabular'\npath = '.'\npatern = '*'\n", 4, "'patern'", "'pattern'"),
     ("[source.a]\nplugin='tabular'\npath='.'\ncolumns = { when = 5 }\n", 4, "must be text", ""),
+    (
+        "[source.a]\nplugin='tabular'\npath='.'\n[source.a.columns]\nquantity='Q'\nx='Y'\n",
+        6,
+        "'x'",
+        "",
+    ),
     ("[source.a]\nstartup = 'x'\n", 2, "must be 'error', 'retry' or 'ignore'", "opened"),
     ("source = 5\n", 1, "must be a table", ""),
     ("[stream]\n\nbatch_rows = 0\n", 3, "greater than or equal to 1", "Rows"),

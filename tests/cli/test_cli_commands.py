@@ -1,0 +1,75 @@
+"""Every command: it has help, and those that print data print JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from retaild.cli.app import COMMANDS, cli
+
+#: These print no data: two run in the foreground, one prints a script.
+WITHOUT_JSON = {"run", "demo", "completion"}
+
+
+def commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None, name
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path}{name} ")
+        else:
+            yield f"{path}{name}", command
+
+
+ALL = dict(commands(cli))
+
+
+def test_there_is_what_was_promised() -> None:
+    promised = """
+        init run demo status check import recommend completion logs stop
+        plugin:list,show source:list,show,reset job:list,run,history,show,log
+        model:list,compare,promote,rollback deadletter:list,show,replay config:show,path
+        price:show,history,what-if,list,propose,approve,reject lake:tables,show,history
+        worker:list,restart
+    """
+    names = set()
+    for word in promised.split():
+        name, _, parts = word.partition(":")
+        names |= {f"{name} {part}" for part in parts.split(",")} if parts else {name}
+    assert set(ALL) == names
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help(name: str) -> None:
+    command = ALL[name]
+    assert command.help
+    assert command.help.strip().endswith((".", "```", "fish", ":2"))
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name not in (
+            "limit",
+            "lines",
+            "state",
+        ):
+            assert parameter.help, f"{name} --{parameter.name}"
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - WITHOUT_JSON))
+def test_json(name: str) -> None:
+    assert any("--json" in parameter.opts for parameter in ALL[name].params)
+
+
+def test_every_command_takes_the_common_options() -> None:
+    for name, command in ALL.items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {"--config", "--data"} <= options, name
+
+
+def test_the_overview_is_true() -> None:
+    """The one-line help in the table stands in for commands that are not loaded."""
+    context = click.Context(cli)
+    for name, (_, summary) in COMMANDS.items():
+        assert summary.endswith(".")
+        assert cli.get_command(context, name) is not None
