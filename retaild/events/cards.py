@@ -25,11 +25,11 @@ _SKIPPED = frozenset({"source", "currency", "line_type", "price_type", "action"}
 
 _SHORTEST, _LONGEST = 13, 19
 #: What people put between the digits: spaces and dashes, also typographic ones.
-_BETWEEN = "[ \\-\u00a0\u2009\u202f\u2010-\u2015]{0,2}"
+_BETWEEN = "[ \\-\u00a0\u2009\u202f\u2010-\u2015]{0,3}"
 _CANDIDATE = f"[0-9](?:{_BETWEEN}[0-9]){{{_SHORTEST - 1}}}"
 _RUN = re.compile(f"[0-9](?:{_BETWEEN}[0-9]){{{_SHORTEST - 1},}}")
 #: In bytes of unknown encoding: UTF-16 puts a zero byte beside each digit.
-_BYTES_BETWEEN = rb"\x00?[ \-]{0,2}\x00?[ \-]?\x00?"
+_BYTES_BETWEEN = rb"(?:\x00?[ \-]){0,3}\x00?"
 _BYTES_RUN = re.compile(rb"[0-9](?:" + _BYTES_BETWEEN + rb"[0-9]){%d,}" % (_SHORTEST - 1))
 _DIGITS = re.compile("[0-9]+")
 _BYTES_DIGITS = re.compile(rb"[0-9]+")
