@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from retaild.web import byteview
 from retaild.web.formatting import as_moment
 from retaild.web.forms import read_form
+from retaild.web.memory import with_memory
 from retaild.web.modelview import comparison
 from retaild.web.paging import Paging, page_number
 from retaild.web.render import Renderer, see_other
@@ -32,15 +34,20 @@ SECTIONS = {
 RUNS = 25
 LETTERS = 25
 LOG_LINES = 200
+#: Jobs that need to be told a model: the models' own page runs them.
+MODEL_JOBS = ("promote", "rollback")
+#: Places of the overview that notices lead to.
+PLACES = {"health": "workers-h", "plugins": "plugins-h"}
 LEVELS = ("", "info", "warning", "error")
 
 
 def routes(data: PageData, renderer: Renderer) -> list[Route]:
     page = AdminPages(data, renderer)
+    guarded = partial(renderer.guarded, needs_engine=False)
     shown = {
         "/admin": page.overview,
         "/admin/jobs": page.jobs,
-        "/admin/jobs/runs/{run_id:int}": page.run,
+        "/admin/jobs/{run_id:int}": page.run,
         "/admin/models": page.models,
         "/admin/dead-letters": page.dead_letters,
         "/admin/dead-letters/{event_id:path}": page.dead_letter,
@@ -56,8 +63,8 @@ def routes(data: PageData, renderer: Renderer) -> list[Route]:
         "/admin/dead-letters": page.replay,
     }
     return [
-        *(Route(path, renderer.guarded(act), methods=["POST"]) for path, act in acted.items()),
-        *(Route(path, renderer.guarded(show)) for path, show in shown.items()),
+        *(Route(path, guarded(act), methods=["POST"]) for path, act in acted.items()),
+        *(Route(path, guarded(show)) for path, show in shown.items()),
     ]
 
 
@@ -74,18 +81,24 @@ class AdminPages:
         )  # fmt: skip
 
     async def unknown(self, request: Request) -> Response:
-        raise NotFoundError("admin section", request.path_params["name"])
+        name = request.path_params["name"]
+        if name in PLACES:
+            return see_other(f"/admin#{PLACES[name]}")
+        raise NotFoundError("admin section", name)
 
     async def overview(self, request: Request) -> Response:
+        status = await self._data.status()
+        workers = with_memory(status["workers"])
         return await self._page(
-            request, "", status_now=await self._data.status(), plugins=await self._data.plugins()
+            request, "", status_now=status, workers=workers, plugins=await self._data.plugins()
         )
 
     async def jobs(self, request: Request) -> Response:
         chosen = request.query_params.get("job", "")
         runs = await self._data.job_runs(chosen, RUNS)
+        jobs = [job for job in await self._data.jobs() if job["kind"] not in MODEL_JOBS]
         return await self._page(
-            request, "jobs", jobs=await self._data.jobs(), runs=runs, chosen=chosen,
+            request, "jobs", jobs=jobs, runs=runs, chosen=chosen,
             longest=max((_seconds(run) or 0.0 for run in runs), default=0.0), seconds=_seconds,
         )  # fmt: skip
 
@@ -108,13 +121,13 @@ class AdminPages:
         """`action` is promote (with `version`) or rollback, of the model `name`."""
         form = await read_form(request)
         if form.one("action") == "rollback":
-            run_id = await self._data.rollback(form.one("name"))
-            return see_other(f"/admin/models?done=moving&n={run_id}")
+            await self._data.rollback(form.one("name"))
+            return see_other("/admin/models?done=rolled-back")
         version = form.one("version")
         if not version.isdigit():
             raise NotFoundError("model version", version)
-        run_id = await self._data.promote(form.one("name"), int(version))
-        return see_other(f"/admin/models?done=moving&n={run_id}")
+        await self._data.promote(form.one("name"), int(version))
+        return see_other(f"/admin/models?done=promoted&n={version}")
 
     async def dead_letters(self, request: Request) -> Response:
         asked = request.query_params
@@ -127,7 +140,6 @@ class AdminPages:
         return await self._page(
             request, "dead-letters", found=found, source=source, reason=reason,
             paging=Paging("/admin/dead-letters", kept, number, LETTERS, found["total"]),
-            preview=byteview.preview,
         )  # fmt: skip
 
     async def dead_letter(self, request: Request) -> Response:
@@ -160,10 +172,12 @@ class AdminPages:
         asked: Mapping[str, str] = request.query_params
         level = asked.get("level", "")
         level = level if level in LEVELS else ""
-        found = await self._data.logs(asked.get("file", ""), level, LOG_LINES)
-        return await self._page(
-            request, "logs", found=found, file=asked.get("file", ""), level=level, levels=LEVELS
-        )
+        file = asked.get("file", "")
+        found = await self._data.logs(file, level, LOG_LINES)
+        if not file and found["files"]:
+            file = found["files"][0]
+            found = await self._data.logs(file, level, LOG_LINES)
+        return await self._page(request, "logs", found=found, file=file, level=level, levels=LEVELS)
 
 
 def _seconds(run: JobRun) -> float | None:

@@ -27,7 +27,7 @@ def pages(data: PageData, *, strict: bool = False) -> list[BaseRoute]:
     return [
         Route("/", _home),
         Route("/static/{name}", assets.respond),
-        Route("/preferences/theme", renderer.guarded(_theme), methods=["POST"]),
+        Route("/preferences/theme", renderer.guarded(_theme, needs_engine=False), methods=["POST"]),
         *recommendations.routes(data, renderer),
         *pricing.routes(data, renderer),
         *admin.routes(data, renderer),

@@ -33,9 +33,3 @@ def hex_rows(raw: bytes) -> Iterator[tuple[str, str, str]]:
         chunk = raw[offset : offset + _PER_ROW]
         ascii_text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in chunk)
         yield f"{offset:06x}", chunk.hex(" "), ascii_text
-
-
-def preview(raw: bytes, length: int = 90) -> str:
-    """The first line, for a table's cell."""
-    line = " ".join(text(raw[: length * 4]).split())
-    return line if len(line) <= length else line[: length - 1] + "…"

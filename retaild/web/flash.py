@@ -28,7 +28,8 @@ def flash_of(query: Mapping[str, str]) -> Flash | None:
         "gone": ("warn", "Nothing changed: it was decided already, or a newer run replaced it."),
         "nothing": ("warn", "Nothing was chosen. Tick at least one row first."),
         "started": ("good", f"Run {count} was started."),
-        "moving": ("good", f"Run {count} changes the champion; the server follows in a second."),
+        "promoted": ("good", f"Version {count} is champion now; the server follows in a second."),
+        "rolled-back": ("good", "The champion before is champion again."),
         "replayed": ("good", f"{count} accepted on replay."),
         "refused": ("warn", f"{count} still refused on replay; the reason stands beside each."),
     }  # fmt: skip

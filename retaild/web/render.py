@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from retaild.api.errors import RetaildError
 from retaild.web.flash import flash_of
 from retaild.web.formatting import Formats
-from retaild.web.views import NotFoundError, NotReadyError, PageData
+from retaild.web.views import STARTING, NotFoundError, NotReadyError, PageData
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -78,11 +78,13 @@ class Renderer:
         body = self._env.get_template(template).render(**context)
         return HTMLResponse(body, headers=HEADERS)
 
-    def guarded(self, handler: Handler) -> Handler:
+    def guarded(self, handler: Handler, *, needs_engine: bool = True) -> Handler:
         """The handler, with every error turned into a page that says what to do."""
 
         async def respond(request: Request) -> Response:
             try:
+                if needs_engine and (await self._data.health())[1] == STARTING:
+                    raise NotReadyError
                 return await handler(request)
             except NotFoundError as error:
                 return await self.error(request, 404, error)

@@ -20,6 +20,10 @@ Amount = Decimal | float | str | None
 Figures = Mapping[str, Any]
 
 
+#: What `health` says while the server still reads its state.
+STARTING = "starting"
+
+
 class NotFoundError(RetaildError):
     """The page's subject does not exist."""
 
@@ -33,6 +37,12 @@ class NotReadyError(RetaildError):
     """The server cannot answer yet: its state is loading, or nothing was learned so far."""
 
     key = "page.not_ready"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server is still reading its state.",
+            hint="It takes some seconds after a start; this page tries again by itself.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +342,7 @@ class DeadLetter(TypedDict, total=False):
     place: str
     reason_key: str
     reason: str
+    #: In a single letter only, not in lists.
     raw: bytes
     format: str
     replayed_at: When
@@ -384,7 +395,8 @@ class LogLine(TypedDict):
 
 
 class LogPage(TypedDict):
-    """`files` names the logs there are; `lines` are the last of the chosen one, oldest first."""
+    """`files` names the logs there are; `lines` are the last of the chosen one, oldest first, and
+    none without a choice."""
 
     files: list[str]
     lines: list[LogLine]
@@ -457,10 +469,10 @@ class AdminData(Protocol):
 
     async def models(self) -> list[Model]: ...
 
-    async def promote(self, name: str, version: int) -> int:
-        """Asks for it; the id of the run that does it."""
+    async def promote(self, name: str, version: int) -> None:
+        """Returns when it is done. Raises RetaildError where it is not."""
 
-    async def rollback(self, name: str) -> int: ...
+    async def rollback(self, name: str) -> None: ...
 
     async def dead_letters(
         self, *, source: str, reason: str, limit: int, offset: int
@@ -485,4 +497,7 @@ class PageData(RecommendationData, PricingData, AdminData, Protocol):
     def shop(self) -> Shop: ...
 
     async def health(self) -> tuple[str, str]:
-        """(good | warn | bad, a few words) for the mark in the header; quick, never raises."""
+        """(good | warn | bad, a few words) for the mark in the header; quick, never raises.
+
+        While the words are STARTING, pages that need the engine answer 503 and try again.
+        """

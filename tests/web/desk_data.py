@@ -9,6 +9,7 @@ from typing import Any
 
 from retaild.api.errors import RetaildError
 from retaild.web.views import (
+    STARTING,
     DeadLetter,
     DeadLetterPage,
     Job,
@@ -83,25 +84,14 @@ class ShopPages(shop_data.PricePages):
         return shop_data.SHOP
 
     async def health(self) -> tuple[str, str]:
+        if not self.ready:
+            return "warn", STARTING
         return ("warn", "stream is down") if self.worker_down else ("good", "all well")
 
-    def _check(self) -> None:
-        if not self.ready:
-            raise shop_data.NotReadyError(
-                "The server is still reading its state.",
-                hint="It takes a few seconds after a start.",
-            )
-
     async def suggested_customers(self) -> Any:
-        self._check()
         return [] if self.empty else await super().suggested_customers()
 
-    async def pricing_summary(self) -> Any:
-        self._check()
-        return await super().pricing_summary()
-
     async def status(self) -> Status:
-        self._check()
         now = time.time()
         workers = [
             Worker(
@@ -332,13 +322,11 @@ class ShopPages(shop_data.PricePages):
             ),
         ]
 
-    async def promote(self, name: str, version: int) -> int:
+    async def promote(self, name: str, version: int) -> None:
         self.champion = version
-        return 41
 
-    async def rollback(self, name: str) -> int:
+    async def rollback(self, name: str) -> None:
         self.champion = 2
-        return 42
 
     def _letters(self) -> list[DeadLetter]:
         raws = [

@@ -27,7 +27,6 @@ from retaild.web.views import (
     Item,
     Line,
     NotFoundError,
-    NotReadyError,
     PriceDetail,
     PriceHistory,
     PricePoint,
@@ -476,4 +475,4 @@ SHOP = Shop(
     ),
 )
 
-__all__ = ["SALES", "SHOP", "NotReadyError", "PricePages", "goods"]
+__all__ = ["SALES", "SHOP", "PricePages", "goods"]

@@ -24,7 +24,7 @@ PAGES = {
     "price not learned": "/pricing/UNLEARNED",
     "overview": "/admin",
     "jobs": "/admin/jobs",
-    "run": "/admin/jobs/runs/3",
+    "run": "/admin/jobs/3",
     "models": "/admin/models",
     "dead letters": "/admin/dead-letters",
     "dead letter": "/admin/dead-letters/dl-3",

@@ -163,7 +163,7 @@ def test_promoting_asks_first(tab: Tab, shop: Running) -> None:
     page.get_by_label("Promote version 4 of recommender").click()
     assert shop.data.champion == 3
     page.get_by_role("button", name="Yes, promote").first.click()
-    page.get_by_text("changes the champion").wait_for()
+    page.get_by_text("Version 4 is champion now").wait_for()
     assert shop.data.champion == 4
 
 
