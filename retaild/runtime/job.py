@@ -30,9 +30,11 @@ from retaild.runtime.jobs import job_kind
 from retaild.runtime.process import bind_to_parent
 from retaild.runtime.state import State
 
-#: Exit codes: it failed for good; it may work later; it was told to stop (128 + SIGTERM).
+#: Exit codes: it failed for good; it may work later; the configuration is wrong (both as in
+#: sysexits.h); it was told to stop (128 + SIGTERM).
 EXIT_FAILED = 1
 EXIT_TRY_LATER = 75
+EXIT_CONFIG = 78
 EXIT_STOPPED = 143
 
 #: Seconds between two writes of the progress.
@@ -49,7 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the job and return the exit code. Redirects this process's output to the run's log."""
     bind_to_parent()
     options = _options(arguments)
-    settings, data = surroundings(options.config, options.data)
+    try:
+        settings, data = surroundings(options.config, options.data)
+    except RetaildError as problem:
+        print(" ".join(str(problem).split()), file=sys.stderr)
+        return EXIT_CONFIG
     state = State(data.state_db)
     name, kind, chosen = resolve(options, settings, state)
     run_id = options.run_id or state.request_run(name, kind, chosen, trigger="command")

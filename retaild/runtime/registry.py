@@ -93,7 +93,7 @@ class ModelVersion:
 
 
 def champion(data: DataDir, trainer: str) -> ModelVersion | None:
-    """The version with the alias `champion`; None before the first. Well under a millisecond.
+    """The version with the alias `champion`; None before the first. Takes about a millisecond.
 
     Raises RegistryBusyError: keep what you had and ask again.
     """

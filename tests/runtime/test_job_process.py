@@ -15,7 +15,13 @@ from typing import Any
 import pytest
 
 from retaild.config.paths import DataDir
-from retaild.runtime.job import EXIT_FAILED, EXIT_STOPPED, EXIT_TRY_LATER, Progress
+from retaild.runtime.job import (
+    EXIT_CONFIG,
+    EXIT_FAILED,
+    EXIT_STOPPED,
+    EXIT_TRY_LATER,
+    Progress,
+)
 from retaild.runtime.job_limits import Limits
 from retaild.runtime.job_lock import JobRunningError, job_lock, work_name
 from retaild.runtime.jobs import JOBS, UnknownJobError, WrongArgumentError, job_kind
@@ -160,6 +166,15 @@ def test_unknown_jobs_and_wrong_limits_are_said(state: State, start: Start) -> N
     assert last_run(state)["error"].startswith("There is no job 'nonsense'.")
     assert finish(start("works", "--argument", "nice=low"))[0] == EXIT_FAILED
     assert "'low', which is not a whole number" in last_run(state)["error"]
+
+
+def test_a_wrong_configuration_is_said_in_a_line(data: DataDir, start: Start) -> None:
+    config = data.root.parent / "retaild.toml"
+    config.write_text("[api]\nport = 'high'\n")
+    code, said = finish(start("works"))
+    assert code == EXIT_CONFIG
+    assert said.count("\n") == 1
+    assert "retaild.toml:2" in said
 
 
 def test_memory_is_bounded(state: State, start: Start) -> None:

@@ -26,7 +26,7 @@ from retaild.pipeline.feature_views import FEATURE_VIEWS
 from retaild.runtime import registry
 from retaild.runtime.context import JobContext
 from retaild.runtime.job import JobStopped
-from retaild.runtime.job_lock import job_lock
+from retaild.runtime.job_lock import JobRunningError, job_lock
 from retaild.runtime.jobs import MissingArgumentError, WrongArgumentError, features, refresh, train
 from retaild.runtime.jobs.features import NoSnapshotsError
 from retaild.runtime.jobs.promote import promote, rollback
@@ -259,6 +259,8 @@ def test_arguments_reach_the_trainer(context: JobContext, bench: Workbench, toy:
 def test_the_job_trains_the_named_one_or_all(context: JobContext) -> None:
     assert set(train.run(replace(context, arguments={"trainer": "toy"}))) == {"toy"}
     assert train.run(context)["toy"]["version"] == 2
+    with job_lock(context.data, "train-toy"), pytest.raises(JobRunningError):
+        train.run(context)
     with pytest.raises(UnknownTrainerError, match="There are: toy"):
         train.run(replace(context, arguments={"trainer": "typo"}))
 

@@ -50,7 +50,10 @@ class Step:
 
 
 def run(context: JobContext) -> dict[str, Any]:
-    """A result per step with its `seconds`; after the last, StepsFailedError if any failed."""
+    """A result per step with its `seconds` and those of all cores together (`cpu_seconds`).
+
+    Raises StepsFailedError after the last step if any failed.
+    """
     with Workbench(context) as bench:
         bench.warm()
         return run_steps(context, steps(context, bench))
@@ -87,13 +90,14 @@ def run_steps(context: JobContext, chain: list[Step]) -> dict[str, Any]:
     done = 0.0
     for step in chain:
         missing = [need for need in step.needs if need in failed]
-        began = time.monotonic()
+        began, cpu = time.monotonic(), time.process_time()
         if missing:
             failed[step.name] = f"left out, because {' and '.join(missing)} failed."
             results[step.name] = {"left_out": failed[step.name]}
         else:
             results[step.name] = _run(step, context, done / total, step.weight / total, failed)
         results[step.name]["seconds"] = round(time.monotonic() - began, 3)
+        results[step.name]["cpu_seconds"] = round(time.process_time() - cpu, 3)
         done += step.weight
     if failed:
         context.state.save_run(context.run_id, result={"steps": results})

@@ -18,6 +18,7 @@ from retaild.api.gate import Gate, Verdict
 from retaild.api.trainer import Trainer, TrainingContext, TrainingResult
 from retaild.runtime import registry
 from retaild.runtime.context import JobContext
+from retaild.runtime.job_lock import job_lock, work_name
 from retaild.runtime.jobs import WrongArgumentError
 from retaild.runtime.jobs.workbench import Workbench
 from retaild.runtime.registry import ModelVersion
@@ -37,13 +38,22 @@ class UnknownTrainerError(ConfigError):
 
 def run(context: JobContext) -> dict[str, Any]:
     """Train `trainer`, or all of them; a result per trainer."""
-    names = [context.arguments["trainer"]] if "trainer" in context.arguments else []
-    names = names or sorted(context.settings.trainer)
     with Workbench(context) as bench:
-        return {
-            name: train(_share(context, done, len(names), f"{name}: "), bench, name)
-            for done, name in enumerate(names)
-        }
+        if "trainer" in context.arguments:
+            name = context.arguments["trainer"]
+            return {name: train(context, bench, name)}
+        return _train_all(context, bench)
+
+
+def _train_all(context: JobContext, bench: Workbench) -> dict[str, Any]:
+    """One after another, each holding the lock of its own training."""
+    results = {}
+    names = sorted(context.settings.trainer)
+    for done, name in enumerate(names):
+        with job_lock(context.data, work_name("train", {"trainer": name})):
+            part = _share(context, done, len(names), f"{name}: ")
+            results[name] = train(part, bench, name)
+    return results
 
 
 def train(context: JobContext, bench: Workbench, name: str) -> dict[str, Any]:
