@@ -185,9 +185,9 @@ class Lake:
         replaced meanwhile: nothing has changed then.
         """
         table = self.table(name)
-        properties = writer_properties([field.name for field in table.schema().fields])
         joined = table.optimize.compact(
-            writer_properties=properties, commit_properties=_commit("", -1)
+            writer_properties=writer_properties(_arrow_schema(table)),
+            commit_properties=_commit("", -1),
         )
         removed = table.vacuum(
             retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False, full=True
@@ -215,7 +215,7 @@ class Lake:
             path = self.path(target)
             path.mkdir(parents=True, exist_ok=True)
             target = str(path)
-        options.setdefault("writer_properties", writer_properties(data.schema.names))
+        options.setdefault("writer_properties", writer_properties(data.schema))
         commit = _commit(app_id, offset)
         write_deltalake(target, data, mode=mode, commit_properties=commit, **options)
 
@@ -229,17 +229,19 @@ def _has_commits(path: Path) -> bool:
         return False
 
 
-def writer_properties(columns: list[str]) -> WriterProperties:
+def writer_properties(schema: pa.Schema) -> WriterProperties:
     """Parquet as the lake writes it: zstd at its fastest level takes snappy's time and half the
-    space; min and max per column chunk are what skipping files needs."""
+    space. Every column has its bounds, although few let a file be skipped: where they are missing,
+    deltalake's Arrow dataset takes them for null and finds no row of that file."""
     from deltalake import ColumnProperties, WriterProperties
 
     unique = ColumnProperties(dictionary_enabled=False, statistics_enabled="CHUNK")
+    columns = {name: unique for name in _UNIQUE_COLUMNS if name in schema.names}
     return WriterProperties(
         compression="ZSTD",
         compression_level=1,
         default_column_properties=ColumnProperties(statistics_enabled="CHUNK"),
-        column_properties={name: unique for name in _UNIQUE_COLUMNS if name in columns},
+        column_properties=columns or None,
     )
 
 
@@ -248,6 +250,12 @@ def _commit(app_id: str, offset: int) -> CommitProperties:
 
     transactions = [Transaction(app_id, offset)] if app_id else None
     return CommitProperties(max_commit_retries=COMMIT_RETRIES, app_transactions=transactions)
+
+
+def _arrow_schema(table: DeltaTable) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(table.schema().to_arrow())
 
 
 def _add_columns(table: DeltaTable, schema: pa.Schema) -> None:

@@ -36,13 +36,13 @@ PROGRESS_TABLE = "bronze.progress"
 
 OFFSET, APPENDED_AT = "_offset", "_appended_at"
 
-#: What a line came to: as the till says, else exactly from its parts, rounded half up to four
-#: decimals. A line that does not fit eighteen digits becomes a dead letter.
-SALE_AMOUNT = Column(
-    "amount",
-    "COALESCE(amount, CAST(quantity * unit_price - discount AS DECIMAL(18, 4)))",
-    "DECIMAL(18, 4)",
+#: What a line came to: as the till says, else exactly from its parts, the product rounded half up
+#: to four decimals. A line that does not fit eighteen digits becomes a dead letter.
+AMOUNT = (
+    "COALESCE(amount, CAST(CAST(quantity * unit_price AS DECIMAL(18, 4)) - discount"
+    " AS DECIMAL(18, 4)))"
 )
+SALE_AMOUNT = Column("amount", AMOUNT, "DECIMAL(18, 4)")
 
 #: Turnover in goods per store and hour: sales less returns, without services and adjustments.
 SALE_HOURS: tuple[Step, ...] = (

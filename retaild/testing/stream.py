@@ -118,13 +118,16 @@ class StreamConformance:
                 sale("e", quantity="0.5", unit_price="0.0001"),  # 0.00005, half up
                 sale("f", quantity="80995", unit_price="2.08"),
                 sale("g", quantity="1", unit_price="-11062.06", line_type=LineType.ADJUSTMENT),
+                # 900000000123 x 90001234 = 81001110611070151782 in ten-millionths
+                sale("h", quantity="900000000.123", unit_price="9000.1234"),
                 codec=codec,
             )
         ])  # fmt: skip
-        assert carry(stream, bus).written == 7
+        assert carry(stream, bus).written == 8
         expected = [
             ("a", "6.9500"), ("b", "7.0000"), ("c", "-2.2500"), ("d", "0.3330"), ("e", "0.0001"),
             ("f", "168469.6000"), ("g", "-11062.0600"),
+            ("h", "8100111061107.0152"),
         ]  # fmt: skip
         found = [
             (key, str(amount)) for key, amount in rows(lake, "silver.sale", "event_id", "amount")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from retaild.events import FAMILIES
+from retaild.pipeline.streams import AMOUNT
 
 _INFINITE = float("inf")
 
@@ -48,15 +49,13 @@ _DUPLICATES = "SELECT 1 - COUNT(DISTINCT HASH(event_id)) / NULLIF(COUNT(*), 0) F
 
 _FUTURE = "SELECT COUNT(*) FROM silver WHERE event_time > :now + INTERVAL '1' DAY"
 
-_AMOUNTS = """
+_AMOUNTS = f"""
 SELECT ABS(
     (SELECT COALESCE(SUM(amount), 0) FROM silver)
     - (
         SELECT COALESCE(SUM(amount), 0)
         FROM (
-            SELECT ANY_VALUE(
-                COALESCE(amount, CAST(quantity * unit_price - discount AS DECIMAL(18, 4)))
-            ) AS amount
+            SELECT ANY_VALUE({AMOUNT}) AS amount
             FROM bronze
             WHERE event_id NOT IN (SELECT event_id FROM refused)
             GROUP BY event_id

@@ -32,9 +32,33 @@ class Sql:
     def evaluate(self, table: pa.Table, columns: Sequence[Column]) -> list[pa.ChunkedArray]:
         """The columns' values for each row; null where the value does not fit the type."""
         # Only what is computed passes through the engine: the other columns are not copied.
+        narrow = _narrowed(table, (column.expression for column in columns))
+        found = self._attempt(narrow, columns)
+        return [
+            values
+            if column.nullable or not values.null_count
+            else self._completed(narrow, column, values)
+            for column, values in zip(columns, found, strict=True)
+        ]
+
+    def _attempt(self, table: pa.Table, columns: Sequence[Column]) -> list[pa.ChunkedArray]:
         chosen = ", ".join(f'TRY({c.expression}) AS "{c.name}"' for c in columns)
-        result = self._select(chosen, _narrowed(table, (c.expression for c in columns)))
+        result = self._select(chosen, table)
         return [result[c.name].cast(arrow_type(c.type), safe=False) for c in columns]
+
+    def _completed(
+        self, table: pa.Table, column: Column, values: pa.ChunkedArray
+    ) -> pa.ChunkedArray:
+        """Try once more with wide decimals what gave nothing.
+
+        DuckDB computes with decimals of 18 digits in 64 bits, fast, and gives up where a product
+        has more digits, even if the result would fit.
+        """
+        wide = _widened(table.filter(pc.is_null(values)))
+        (second,) = self._attempt(wide, [column])
+        return pc.replace_with_mask(
+            values.combine_chunks(), pc.is_null(values).combine_chunks(), second.combine_chunks()
+        )
 
     def mask(self, table: pa.Table, condition: str) -> pa.ChunkedArray:
         """True for the rows that fulfil `condition`."""
@@ -74,3 +98,11 @@ def names_in(expressions: Iterable[str], schema: pa.Schema) -> list[str]:
 def _narrowed(table: pa.Table, expressions: Iterable[str]) -> pa.Table:
     names = names_in(expressions, table.schema)
     return table.select(names or table.schema.names[:1])
+
+
+def _widened(table: pa.Table) -> pa.Table:
+    fields = [
+        f.with_type(pa.decimal128(38, f.type.scale)) if pa.types.is_decimal(f.type) else f
+        for f in table.schema
+    ]
+    return table.cast(pa.schema(fields))
