@@ -111,7 +111,7 @@ class PriceConfig(Config):
         default=6, ge=1, description="The last weeks, kept aside to measure the forecasts."
     )
     switch_penalty: float = Field(
-        default=3.0,
+        default=2.0,
         gt=0,
         description="Receipts that must speak for a change of the shelf price before it is seen as "
         "one; tells a new price from single bargains.",

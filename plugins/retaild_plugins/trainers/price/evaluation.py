@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from retaild_plugins.trainers.price.levels import recent_level
 from retaild_plugins.trainers.price.panel import Panel
+from retaild_plugins.trainers.price.season import Season
 
 Vector = NDArray[np.float64]
 
@@ -51,14 +52,14 @@ def make_split(panel: Panel, holdout_weeks: int, min_weeks: int) -> Split:
     return Split(panel.only(panel.until(cut).enough(min_weeks)), cut)
 
 
-def measure(split: Split, slope: Vector, week: Vector) -> dict[str, float]:
+def measure(split: Split, slope: Vector, season: Season) -> dict[str, float]:
     """Metrics of elasticities (one per product of the split) on the holdout weeks.
 
-    `week` are the training weeks' log effects. Deviances are means of 2 (y log(y/m) - (y - m));
+    `season` is that of the training weeks. Deviances are means of 2 (y log(y/m) - (y - m));
     `wmape` is the sum of absolute errors over the sum of units.
     """
     training, weeks = split.training, slice(split.cut, None)
-    level = recent_level(training, slope, week)
+    level = recent_level(training, slope, season.of(training.category))
     seen = split.panel.observed[:, weeks]
     units = np.where(seen, split.panel.units[:, weeks], 0.0)
     change = split.panel.log_price[:, weeks] - level.log_price[:, None]

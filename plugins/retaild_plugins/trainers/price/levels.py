@@ -25,11 +25,11 @@ class Level:
     log_price: Vector
 
 
-def recent_level(panel: Panel, slope: Vector, season: Vector | None = None) -> Level:
+def recent_level(panel: Panel, slope: Vector, season: NDArray[np.float64] | None = None) -> Level:
     """Units a week as sold lately, brought to the present price with the given elasticities.
 
     Weeks after the last sale count as weeks without sales: what has not sold for months sells
-    nothing now. With `season` (log week effects) the rate is that of a week of effect 0.
+    nothing now. With `season` (log effects, product by week) it is a week of effect 0.
     """
     weeks = np.arange(panel.weeks)
     now = panel.log_price[:, -1]

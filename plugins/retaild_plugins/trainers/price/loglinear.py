@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retaild_plugins.trainers.price.panel import Panel
+from retaild_plugins.trainers.price.season import Season
 
 Vector = NDArray[np.float64]
 
@@ -40,26 +41,36 @@ def least_squares(
         scores = np.stack([np.bincount(cluster, column, groups) for column in scores.T], 1)
     correction = groups / max(groups - 1, 1) * (rows - 1) / max(rows - columns, 1)
     covariance = bread @ (scores.T @ scores) @ bread * correction
-    return LeastSquares(coefficient, np.sqrt(np.maximum(np.diag(covariance), 0)))
+    return LeastSquares(coefficient.astype(float), np.sqrt(np.maximum(np.diag(covariance), 0)))
 
 
 def elasticity_within(log_units: Vector, log_price: Vector, group: NDArray[np.int64]) -> float:
     """One elasticity for all with a level per group: the `log(units) ~ log(price) + group` of
     textbooks, by demeaning within groups (Frisch & Waugh 1933)."""
     x, y = _demeaned(log_price, group), _demeaned(log_units, group)
-    return float((x @ y) / (x @ x))
+    spread = float(x @ x)
+    return float(x @ y) / spread if spread > 0 else 0.0
 
 
-def own_elasticities(panel: Panel, week: Vector) -> Vector:
-    """Per product, by OLS on its own weeks with sales, after the week effects; NaN if unknown."""
+def own_elasticities(panel: Panel, season: Season) -> Vector:
+    """Per product, by OLS on its own weeks with sales, after the season; NaN if unknown."""
     used = panel.observed & (panel.units > 0)
     rows, _ = np.nonzero(used)
-    y = (np.log(np.maximum(panel.units, 1e-9) / np.maximum(panel.exposure, 1e-9)) - week)[used]
+    y = np.log(np.maximum(panel.units, 1e-9) / np.maximum(panel.exposure, 1e-9))
+    y = (y - season.of(panel.category))[used]
     y, x = _demeaned(y, rows), _demeaned(panel.log_price[used], rows)
     products = len(panel.product_ids)
     spread = np.bincount(rows, x * x, products)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(spread > 1e-9, np.bincount(rows, x * y, products) / spread, np.nan)
+
+
+def pooled_elasticity(panel: Panel) -> float:
+    """One elasticity for all products, as textbooks would have it: log(units) ~ log(price) +
+    product, on the weeks with sales."""
+    used = panel.observed & (panel.units > 0)
+    rows, _ = np.nonzero(used)
+    return elasticity_within(np.log(panel.units[used]), panel.log_price[used], rows)
 
 
 def _demeaned(values: Vector, group: NDArray[np.int64]) -> Vector:

@@ -95,7 +95,7 @@ def build_panel(
     counted = shelf.on_shelf(lines) & (shelf.level == main[lines.product, week])
     cell = (lines.product * weeks + week)[counted]
     units_of_line = _without_bulk(lines, counted, bulk_multiple)
-    units = np.bincount(cell, units_of_line, products * weeks).reshape(products, weeks)
+    units = np.bincount(cell, units_of_line, products * weeks).astype(float)
     receipts = np.bincount(cell, minlength=products * weeks).reshape(products, weeks)
     price = np.take_along_axis(shelf.levels, main.astype(np.int64), 1)
     open_weeks = (weekly[:, 0] > 0)[None, :] & (exposure >= MIN_EXPOSURE)
@@ -105,7 +105,7 @@ def build_panel(
         product_ids=lines.product_ids,
         category=category.astype(np.int64),
         categories=[str(name) for name in categories],
-        units=units,
+        units=units.reshape(products, weeks),
         exposure=exposure,
         log_price=np.log(price),
         observed=on_sale(receipts, exposure, open_weeks),

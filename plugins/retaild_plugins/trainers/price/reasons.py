@@ -91,10 +91,9 @@ _OUTCOMES = {
 def _caveat(curve: Curve) -> str:
     notes = ""
     if curve.demand.prices < 2:
-        notes += (
-            " It has had one price only, so the elasticity is that of similar products "
-            f"({curve.demand.category})."
-        )
+        category = curve.demand.category
+        like = "the whole range" if category in ("", "OTHER") else f"its category, {category}"
+        notes += f" It has had one price only, so the elasticity is that of {like}."
     if curve.cost is None:
         notes += " Its unit cost is unknown: judged by revenue, without a margin rule."
     return notes

@@ -7,7 +7,9 @@ the demand curve. What the shop sets, and what it asks the model about, is the s
 
 It is found as the path of prices that most receipts agree with: a change costs `penalty` receipts
 (a Potts model, solved exactly by the Viterbi recursion). Prices that go on selling beside the shelf
-price belong to another price list and are taken out of the running.
+price belong to another price list and are taken out of the running. So are receipts that go by
+another list as a whole, such as web orders with tax included: a slow product that for some weeks
+sold on that list alone would else seem repriced.
 """
 
 from __future__ import annotations
@@ -50,10 +52,10 @@ class Shelf:
 def shelf_prices(lines: SaleLines, penalty: float) -> tuple[SaleLines, Shelf]:
     """The shelf price of every product and day, and the lines of receipts that go by it."""
     shelf = _shelf(lines, penalty)
-    keep = ~_other_list(lines, shelf)
-    if keep.all():
+    other = _other_list(lines, shelf)
+    if not other.any():
         return lines, shelf
-    kept = lines.only(keep)
+    kept = lines.only(~other)
     return kept, _shelf(kept, penalty)
 
 
@@ -136,15 +138,37 @@ def _viterbi(
 
 
 def _other_list(lines: SaleLines, shelf: Shelf) -> NDArray[np.bool_]:
-    """Lines of receipts (of three lines or more) that go by another price list."""
+    """Lines of receipts (of three lines or more) that go by another price list.
+
+    First those whose lines lie off the shelf prices; then those of which most lines carry prices
+    that are found mostly on the former, until no more are found.
+    """
     price = shelf.levels[lines.product, shelf.path[lines.product, lines.day]]
-    ratio = np.log(lines.price / price)
     receipts = int(lines.receipt.max()) + 1
-    count = np.bincount(lines.receipt, minlength=receipts)
-    order = np.lexsort((ratio, lines.receipt))
-    start = np.concatenate([[0], np.cumsum(count)[:-1]])
-    middle = np.minimum(start + count // 2, len(order) - 1)
-    median = ratio[order][middle]
-    other = (count >= 3) & (np.abs(median) > OTHER_LIST)
-    result: NDArray[np.bool_] = other[lines.receipt]
+    size = np.bincount(lines.receipt, minlength=receipts)
+    off = np.abs(_medians(np.log(lines.price / price), lines.receipt, size)) > OTHER_LIST
+    other = (size >= 3) & off
+    keys, tag = np.unique(
+        lines.product * 10**11 + np.round(lines.price * 10**4).astype(np.int64),
+        return_inverse=True,
+    )
+    times = np.bincount(tag, minlength=len(keys))
+    for _ in range(5):
+        foreign = np.bincount(tag, other[lines.receipt], len(keys)) > 0.5 * times
+        share = np.bincount(lines.receipt, foreign[tag], receipts) / np.maximum(size, 1)
+        more = (size >= 3) & (share > 0.5) & ~other
+        if not more.any():
+            break
+        other |= more
+    result: NDArray[np.bool_] = other[lines.receipt] | foreign[tag]
     return result
+
+
+def _medians(
+    values: NDArray[np.float64], group: NDArray[np.int64], size: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The upper median of each group; groups are counted by `size`."""
+    order = np.lexsort((values, group))
+    start = np.concatenate([[0], np.cumsum(size)[:-1]])
+    medians: NDArray[np.float64] = values[order][np.minimum(start + size // 2, len(order) - 1)]
+    return medians

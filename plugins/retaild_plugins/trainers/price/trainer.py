@@ -88,8 +88,8 @@ class PriceTrainer:
         table = files.load(artifact)
         data = self._read(context)
         split = make_split(data.panel, self.config.holdout_weeks, self.config.min_weeks)
-        week = fit_demand(split.training).week
-        return measure(split, _known_before(table, split), week)
+        season = fit_demand(split.training).season
+        return measure(split, _known_before(table, split), season)
 
     def _read(self, context: TrainingContext) -> _Data:
         from retaild_plugins.trainers.price.lines import read_lines
@@ -116,21 +116,21 @@ class PriceTrainer:
         self, split: Split, fit: Fit
     ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         from retaild_plugins.trainers.price.evaluation import measure
-        from retaild_plugins.trainers.price.loglinear import own_elasticities
+        from retaild_plugins.trainers.price.loglinear import own_elasticities, pooled_elasticity
         from retaild_plugins.trainers.price.posterior import truncated
 
         limits = self.config.elasticity_min, self.config.elasticity_max
         products = len(fit.elasticity)
         # Own estimates get the benefit of the doubt: cut to the same limits, none where unknown.
-        own = np.nan_to_num(np.clip(own_elasticities(split.training, fit.week), limits[0], 0.0))
-        pooled = np.full(products, self._believed(np.array(fit.pool.overall)))
+        own = np.nan_to_num(np.clip(own_elasticities(split.training, fit.season), limits[0], 0.0))
+        pooled = np.full(products, pooled_elasticity(split.training))
         shrunken = truncated(fit.elasticity, fit.deviation, *limits).mean
         baselines = {
-            "no_price_effect": measure(split, np.zeros(products), fit.week),
-            "one_elasticity": measure(split, pooled, fit.week),
-            "own_least_squares": measure(split, own, fit.week),
+            "no_price_effect": measure(split, np.zeros(products), fit.season),
+            "pooled_least_squares": measure(split, pooled, fit.season),
+            "own_least_squares": measure(split, own, fit.season),
         }
-        return measure(split, shrunken, fit.week), baselines
+        return measure(split, shrunken, fit.season), baselines
 
     def _table(self, panel: Panel, fit: Fit, split: Split, tested: Fit) -> DemandTable:
         from retaild_plugins.trainers.price.levels import recent_level
@@ -175,7 +175,8 @@ class PriceTrainer:
 def _different(panel: Panel) -> NDArray[np.int64]:
     """How many different prices each product was on sale at."""
     ordered = np.sort(np.where(panel.observed, panel.log_price, np.inf), axis=1)
-    rises = np.isfinite(ordered[:, 1:]) & (np.diff(ordered, axis=1) > 1e-9)
+    known = np.isfinite(ordered)
+    rises = known[:, 1:] & (np.diff(np.where(known, ordered, 0.0), axis=1) > 1e-9)
     result: NDArray[np.int64] = rises.sum(1) + 1
     return result
 
