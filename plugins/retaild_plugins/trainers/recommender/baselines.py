@@ -2,64 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retaild_plugins.trainers.recommender.cases import Case
+from retaild_plugins.trainers.recommender.evidence import top
 from retaild_plugins.trainers.recommender.sales import Sales
 from retaild_plugins.trainers.recommender.statistics import Statistics
 
-#: Scores of all products for a case; not above 0: never shown.
-Scorer = Callable[[Case], NDArray[np.float64]]
+#: The best `count` products for a case without the hidden ones, best first.
+Baseline = Callable[[Case, NDArray[np.int64], int], list[int]]
 DAY = 86_400.0
 
 
-def baselines(sales: Sales, stats: Statistics) -> dict[str, Scorer]:
-    """Scorers from the sales before `stats.until`.
+def baselines(sales: Sales, stats: Statistics) -> dict[str, Baseline]:
+    """Baselines from the sales before `stats.until`.
 
     P-TopFreq, G-TopFreq and GP-TopFreq as in Hu et al. 2020 (TIFU-KNN): own most frequent products,
-    the shop's most frequent, and own ones filled up with the shop's. The `recent` variants count
-    the last 28 and 14 days for the shop's part.
+    the shop's most frequent, and own ones filled up with the shop's. The `recent` variants take the
+    shop's part from the last 28 and 14 days; equal own frequencies follow the shop's order.
     """
-    ever = _share(sales, -np.inf, stats.until)
-    month = _share(sales, stats.until - 28 * DAY, stats.until)
-    fortnight = _share(sales, stats.until - 14 * DAY, stats.until)
-
-    def own(case: Case) -> NDArray[np.float64]:
-        scores = np.zeros(stats.size)
-        scores[case.history.products] = case.history.times
-        return scores
-
-    def item_item(case: Case) -> NDArray[np.float64]:
-        products, weights = _seen(case)
-        return stats.customers.gather(products, weights, stats.size)
-
+    ever = _receipts(sales, -np.inf, stats.until)
+    month = _receipts(sales, stats.until - 28 * DAY, stats.until)
+    fortnight = _receipts(sales, stats.until - 14 * DAY, stats.until)
     return {
-        "popularity": lambda case: ever,
-        "recent popularity": lambda case: month,
-        "personal frequency": own,
-        "personal frequency + popularity": lambda case: own(case) + ever,
-        "personal frequency + recent popularity": lambda case: own(case) + fortnight,
-        "item-item": item_item,
+        "popularity": _by_popularity(ever),
+        "recent popularity": _by_popularity(month),
+        "personal frequency": _by_frequency(ever, fill=False),
+        "personal frequency + popularity": _by_frequency(ever, fill=True),
+        "personal frequency + recent popularity": _by_frequency(fortnight, fill=True),
+        "item-item": _item_item(stats),
     }
 
 
-def _seen(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    products = np.concatenate([case.history.products, case.context.products])
-    return products, np.ones(len(products), np.float32)
+def _receipts(sales: Sales, start: float, end: float) -> NDArray[np.int64]:
+    return np.bincount(sales.slice(start, end).product, minlength=len(sales.product_ids))
 
 
-def _share(sales: Sales, start: float, end: float) -> NDArray[np.float64]:
-    """Receipts per product, scaled below 1 so that it only orders what counts equally."""
-    count = np.bincount(sales.slice(start, end).product, minlength=len(sales.product_ids))
-    return np.asarray(count / (count.max(initial=0) + 1.0))
+def _by_popularity(receipts: NDArray[np.int64]) -> Baseline:
+    order = _sold(receipts)
+
+    def slate(case: Case, hidden: NDArray[np.int64], count: int) -> list[int]:
+        return _first(order, set(hidden.tolist()), count)
+
+    return slate
 
 
-def top(scores: NDArray[np.float64], hidden: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The best `count` products with a score above 0, without the hidden; ties in index order."""
-    scores = scores.copy()
-    scores[hidden] = 0.0
-    best = np.argsort(-scores, kind="stable")[:count]
-    return best[scores[best] > 0.0]
+def _by_frequency(receipts: NDArray[np.int64], *, fill: bool) -> Baseline:
+    order = _sold(receipts)
+
+    def slate(case: Case, hidden: NDArray[np.int64], count: int) -> list[int]:
+        products = case.history.products
+        own = products[np.lexsort((products, -receipts[products], -case.history.times))].tolist()
+        barred = set(hidden.tolist())
+        found = _first(own, barred, count)
+        if fill and len(found) < count:
+            found += _first(order, barred | set(own), count - len(found))
+        return found
+
+    return slate
+
+
+def _item_item(stats: Statistics) -> Baseline:
+    """Sum of the cosines (customers' purchases) to all that the customer bought or holds."""
+
+    def slate(case: Case, hidden: NDArray[np.int64], count: int) -> list[int]:
+        seen = np.concatenate([case.history.products, case.context.products])
+        scores = stats.customers.gather(seen, np.ones(len(seen), np.float32), stats.size)
+        scores[hidden] = 0.0
+        best = top(scores, count)
+        found: list[int] = best[np.argsort(-scores[best], kind="stable")].tolist()
+        return found
+
+    return slate
+
+
+def _sold(receipts: NDArray[np.int64]) -> list[int]:
+    """Products by receipts, most first, without those never sold."""
+    order = np.argsort(-receipts, kind="stable")
+    found: list[int] = order[receipts[order] > 0].tolist()
+    return found
+
+
+def _first(order: Iterable[int], barred: set[int], count: int) -> list[int]:
+    found: list[int] = []
+    for product in order:
+        if len(found) == count:
+            break
+        if product not in barred:
+            found.append(product)
+    return found

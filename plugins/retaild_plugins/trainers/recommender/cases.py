@@ -45,7 +45,7 @@ class Histories:
         self._first = time[order][start]
         self._last = time[order][start + times - 1]
         self._bounds = np.searchsorted(pairs // size, np.arange(people + 1))
-        receipts, first = np.unique(rows.receipt[known], return_index=True)
+        _, first = np.unique(rows.receipt[known], return_index=True)
         self._receipts = np.bincount(customer[first], minlength=people)
         self._first_time = np.full(people, np.inf)
         self._last_time = np.full(people, -np.inf)
@@ -92,9 +92,7 @@ def basket_cases(sales: Sales, start: float, end: float, limit: int, seed: int) 
     histories = Histories(sales, start)
     random = np.random.default_rng(seed)
     order = np.lexsort((window.order, window.receipt))
-    receipts, first, lines = np.unique(
-        window.receipt[order], return_index=True, return_counts=True
-    )
+    _, first, lines = np.unique(window.receipt[order], return_index=True, return_counts=True)
     long = np.flatnonzero(lines >= BASKET_RECEIPT)
     found = []
     for number in long[_sample(len(long), limit, seed)]:

@@ -29,7 +29,7 @@ class RecommenderConfig(Config):
         default=50, ge=5, le=500, description="Related products kept per product and source."
     )
     latent_products: int = Field(
-        default=4000,
+        default=2500,
         ge=0,
         le=20_000,
         description="Best-selling products in the latent model; its work grows with the cube.",
@@ -38,7 +38,7 @@ class RecommenderConfig(Config):
         default=200.0, gt=0, description="Ridge penalty of the latent model (EASE's lambda)."
     )
     similar_customers: int = Field(
-        default=100, ge=0, le=1000, description="Customers whose baskets count; 0: source off."
+        default=50, ge=0, le=1000, description="Customers whose baskets count; 0: source off."
     )
     half_life_days: float = Field(
         default=60.0, gt=0, description="After this time a purchase counts half."
@@ -47,14 +47,14 @@ class RecommenderConfig(Config):
         default=14.0, gt=0, description="The same for what is popular now."
     )
     candidates: int = Field(
-        default=80, ge=20, le=1000, description="Products never bought that the ranker looks at."
+        default=70, ge=20, le=1000, description="Products never bought that the ranker looks at."
     )
     repeats: int = Field(
-        default=60, ge=10, le=1000, description="Products bought before that it looks at."
+        default=50, ge=10, le=1000, description="Products bought before that it looks at."
     )
-    trees: int = Field(default=100, ge=5, le=2000, description="Trees of the ranker.")
+    trees: int = Field(default=80, ge=5, le=2000, description="Trees of the ranker.")
     leaves: int = Field(default=16, ge=4, le=256, description="Leaves of each tree.")
-    learning_rate: float = Field(default=0.1, gt=0, le=1, description="Step size of the ranker.")
+    learning_rate: float = Field(default=0.12, gt=0, le=1, description="Step size of the ranker.")
     category_cap: int = Field(
         default=3, ge=0, description="Most products of one category in a slate; 0: no limit."
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retaild_plugins.trainers.recommender.baselines import Scorer, top
+from retaild_plugins.trainers.recommender.baselines import Baseline
 from retaild_plugins.trainers.recommender.cases import Case
 from retaild_plugins.trainers.recommender.evidence import Settings, gather
 from retaild_plugins.trainers.recommender.metrics import CUTOFF, Slate, summary
@@ -46,16 +46,15 @@ def judge_model(
     return _judge(exam, slates)
 
 
-def judge_baseline(exam: Exam, scorer: Scorer) -> dict[str, float]:
+def judge_baseline(exam: Exam, baseline: Baseline) -> dict[str, float]:
     """`ndcg@10` and so on over `main`; `novel_...` counts only products new to the customer;
     `basket_...` over `baskets`."""
 
     def slates(case: Case) -> tuple[Slate, Slate]:
-        scores = scorer(case)
         basket = case.context.products
         return (
-            top(scores, basket, CUTOFF),
-            top(scores, np.concatenate([basket, case.known]), CUTOFF),
+            baseline(case, basket, CUTOFF),
+            baseline(case, np.concatenate([basket, case.known]), CUTOFF),
         )
 
     return _judge(exam, slates)
@@ -76,4 +75,3 @@ def _judge(exam: Exam, slates: Slates) -> dict[str, float]:
 
 def _new(case: Case) -> NDArray[np.int32]:
     return case.truth[~np.isin(case.truth, case.known)]
-

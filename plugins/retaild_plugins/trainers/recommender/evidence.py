@@ -8,12 +8,13 @@ from a CustomerState and training from sales before the moment.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retaild_plugins.trainers.recommender.statistics import (
-    FIRST_SALE,
+    AGEING,
     GAP_DAYS,
     PRODUCT_COLUMNS,
     Statistics,
@@ -33,21 +34,21 @@ SOURCES = (
     "together", "customers", "latent", "following", "neighbours", "local", "basket_together",
     "basket_latent",
 )  # fmt: skip
-PRODUCT = tuple("age" if name == "first_sale" else name for name in PRODUCT_COLUMNS)
 CUSTOMER = (
-    "receipts", "distinct", "lines_per_receipt", "repeat_rate", "since_last", "mean_gap",
-    "basket_size",
+    "receipts", "distinct_products", "products_per_receipt", "customer_repeat_share",
+    "customer_days_since_last", "mean_gap_days", "basket_size",
 )  # fmt: skip
 #: Columns of the feature matrix.
-FEATURES = PERSONAL + RATES + SOURCES + PRODUCT + CUSTOMER
+FEATURES = PERSONAL + RATES + SOURCES + PRODUCT_COLUMNS + CUSTOMER
 
 #: Sources found by relation, in the order of their rows in `Evidence.sources`.
 TOGETHER, CUSTOMERS, LATENT, FOLLOWING, NEIGHBOURS, LOCAL, BASKET, BASKET_LATENT = range(8)
 #: A customer's strongest purchases that relations start from.
 ANCHORS = 60
 #: Weight of each source among the never bought: basket evidence speaks of now.
-RETRIEVAL = np.array([1.0, 1.0, 1.5, 0.5, 1.5, 0.5, 3.0, 3.0])
-APPEAL = 0.5
+RETRIEVAL = np.array([1.0, 1.0, 1.5, 0.5, 1.5, 0.5, 3.0, 3.0], np.float32)
+#: The same for general popularity.
+APPEAL = np.float32(0.5)
 
 
 @dataclass(slots=True)
@@ -101,11 +102,16 @@ class Evidence:
     products: NDArray[np.int64]
     features: NDArray[np.float32]
     repeats: int
-    sources: NDArray[np.float64]
+    sources: NDArray[np.float32]
     anchors: NDArray[np.int64]
     weights: NDArray[np.float32]
     #: Products bought too lately to be bought again.
     resting: NDArray[np.int64]
+
+    def compact(self) -> Evidence:
+        """Without the sources, which take the most memory and only explain."""
+        self.sources = self.sources[:, :0]
+        return self
 
 
 def taste(history: History, now: float, half_life_days: float) -> NDArray[np.float64]:
@@ -118,7 +124,10 @@ def taste(history: History, now: float, half_life_days: float) -> NDArray[np.flo
     age = np.maximum(now - history.last, 0.0)
     spacing = (history.last - history.first) / np.maximum(history.times - 1.0, 1.0)
     step = np.minimum(rate * spacing, -1e-9)
-    return np.exp(rate * age) * np.expm1(step * history.times) / np.expm1(step)
+    found: NDArray[np.float64] = (
+        np.exp(rate * age) * np.expm1(step * history.times) / np.expm1(step)
+    )
+    return found
 
 
 def gather(
@@ -127,7 +136,7 @@ def gather(
 ) -> Evidence:  # fmt: skip
     """Candidates and features. Only products with `offerable` come out, none of the basket."""
     liking = taste(history, now, settings.half_life_days)
-    strongest = _top(liking, ANCHORS)
+    strongest = top(liking, ANCHORS)
     anchors = history.products[strongest]
     weights = liking[strongest].astype(np.float32)
     sources = _sources(stats, history, context, anchors, weights, settings)
@@ -138,7 +147,7 @@ def gather(
 
     repeat = np.flatnonzero(allowed[history.products])
     if len(repeat) > settings.repeats:
-        repeat = repeat[_top(liking[repeat], settings.repeats)]
+        repeat = repeat[top(liking[repeat], settings.repeats)]
     allowed[history.products] = False
     fresh = _fresh(stats, sources, allowed, settings.candidates)
 
@@ -152,28 +161,35 @@ def gather(
     at += len(RATES)
     matrix[:, at : at + len(SOURCES)] = sources[:, products].T
     at += len(SOURCES)
-    matrix[:, at : at + len(PRODUCT)] = stats.product[products]
-    age = at + FIRST_SALE
-    matrix[:, age] = (now - matrix[:, age]) / DAY
-    at += len(PRODUCT)
+    matrix[:, at : at + len(PRODUCT_COLUMNS)] = stats.product[products]
+    for column in AGEING:
+        matrix[:, at + column] += (now - stats.until) / DAY
+    at += len(PRODUCT_COLUMNS)
     matrix[:, at:] = _customer(history, context, now)
     return Evidence(products, matrix, len(repeat), sources, anchors, weights, resting)
 
 
-def _top(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Places of the `count` largest values, in no order."""
+def top(values: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """Places of the `count` largest values above 0, in index order; of equals the first ones."""
     if len(values) <= count:
-        return np.arange(len(values))
-    return np.argpartition(values, len(values) - count)[len(values) - count :]
+        return np.flatnonzero(values > 0)
+    edge = np.partition(values, len(values) - count)[len(values) - count]
+    if edge <= 0:
+        return np.flatnonzero(values > 0)
+    found = np.flatnonzero(values >= edge)
+    if len(found) > count:
+        ties = found[values[found] == edge]
+        found = np.setdiff1d(found, ties[count - len(found) :], assume_unique=True)
+    return found
 
 
 def _sources(
     stats: Statistics, history: History, context: Context,
     anchors: NDArray[np.int64], weights: NDArray[np.float32], settings: Settings,
-) -> NDArray[np.float64]:  # fmt: skip
+) -> NDArray[np.float32]:  # fmt: skip
     """(sources, products): each row at most 1, so that customers compare."""
     size = stats.size
-    found = np.zeros((len(SOURCES), size))
+    found = np.zeros((len(SOURCES), size), np.float32)
     if len(anchors):
         found[TOGETHER] = stats.together.gather(anchors, weights, size)
         found[CUSTOMERS] = stats.customers.gather(anchors, weights, size)
@@ -189,7 +205,7 @@ def _sources(
     if len(context.products):
         found[BASKET] = stats.together.gather(context.products, context.weights, size)
         found[BASKET_LATENT] = stats.latent.gather(context.products, context.weights, size)
-    found /= np.maximum(found.max(axis=1, keepdims=True), 1e-9)
+    found /= np.maximum(found.max(axis=1, keepdims=True), np.float32(1e-9))
     return found
 
 
@@ -201,19 +217,18 @@ def _neighbours(
     nearness = stats.buyers.gather(anchors, weights, len(stats.customer_ids))
     if history.row >= 0:
         nearness[history.row] = 0.0
-    near = _top(nearness, settings.similar_customers)
+    near = top(nearness, settings.similar_customers)
     return stats.shelves.gather(near, nearness[near].astype(np.float32), stats.size)
 
 
 def _fresh(
-    stats: Statistics, sources: NDArray[np.float64], allowed: NDArray[np.bool_], count: int
+    stats: Statistics, sources: NDArray[np.float32], allowed: NDArray[np.bool_], count: int
 ) -> NDArray[np.int64]:
     """The most promising products among `allowed`, over all sources and general popularity."""
     score = RETRIEVAL @ sources
     score += APPEAL * stats.appeal
-    score[~allowed] = -1.0
-    found = _top(score, count)
-    return found[score[found] >= 0.0]
+    score *= allowed
+    return top(score, count)
 
 
 def _personal(
@@ -234,7 +249,7 @@ def _personal(
     usual = np.where(np.isnan(usual), 30.0, usual)
     cycle = (gaps * gap + usual) / (gaps + 1.0)
     rank = np.empty(count)
-    rank[np.argsort(-liked)] = np.arange(count)
+    rank[np.argsort(-liked, kind="stable")] = np.arange(count)
     columns = (
         times, times / max(1, history.receipts), elapsed, np.where(gaps > 0, gap, np.nan),
         elapsed / np.maximum(cycle, 0.5), liked, rank,
@@ -245,7 +260,11 @@ def _personal(
 
 
 def _customer(history: History, context: Context, now: float) -> tuple[float, ...]:
-    """The CUSTOMER columns; NaN where there is no history."""
+    """The CUSTOMER columns; NaN where there is no history.
+
+    As in the feature store's view `customer`, but at this very moment: the state behind it is
+    newer than any snapshot.
+    """
     distinct, bought = len(history.products), float(history.times.sum())
     if not history.receipts:
         return (0.0, float(distinct), np.nan, np.nan, np.nan, np.nan, float(context.basket))

@@ -63,11 +63,10 @@ class Explainer:
             return reasons.local(country), "local"
         if source == FOLLOWING:
             latest = self._history.products[self._history.last >= self._history.last_time]
-            place = strongest(
-                stats.following, latest, np.ones(len(latest), np.float32), product
-            )
+            place = strongest(stats.following, latest, np.ones(len(latest), np.float32), product)
             return reasons.after_purchase(self._names[int(latest[place])]), "next"
-        related = {TOGETHER: stats.together, CUSTOMERS: stats.customers, LATENT: stats.latent}[source]
+        by_source = {TOGETHER: stats.together, CUSTOMERS: stats.customers, LATENT: stats.latent}
+        related = by_source[source]
         place = strongest(related, evidence.anchors, evidence.weights, product)
         return reasons.with_product(self._names[int(evidence.anchors[place])]), "together"
 
@@ -78,24 +77,3 @@ def strongest(
     """The place in `rows` that gives `product` most."""
     given = np.where(related.index[rows] == product, related.weight[rows], 0).max(axis=1) * weights
     return int(given.argmax())
-
-
-def alike(names: list[str], product: int) -> NDArray[np.float64]:
-    """Share of the words that two names have in common (Jaccard), per product."""
-    words = [frozenset(name.lower().split()) for name in names]
-    mine = words[product]
-    return np.array([len(mine & w) / max(1, len(mine | w)) for w in words])
-
-
-def likeness(stats: Statistics, names: list[str], product: int, other: int) -> tuple[str, str]:
-    row = np.array([product])
-    one = np.ones(1, np.float32)
-    name = names[product]
-    for related, sentence, source in (
-        (stats.together, f"Often bought with {name}", "together"),
-        (stats.customers, f"Customers of {name} buy it too", "similar customers"),
-        (stats.latent, f"Customers of {name} buy it too", "similar customers"),
-    ):
-        if related.gather(row, one, stats.size)[other] > 0:
-            return sentence, source
-    return f"Similar to {name}", "similar"

@@ -24,8 +24,13 @@ RATE_PRIOR = 20.0
 SHELF, BUYERS = 64, 100
 
 
-def fit(sales: Sales, until: float, config: RecommenderConfig, threads: int = 2) -> Statistics:
-    """Statistics from the sales before `until` (seconds since the epoch), and no others."""
+def fit(
+    sales: Sales, until: float, config: RecommenderConfig, store: NDArray[np.float32], threads: int
+) -> Statistics:
+    """Statistics from the sales before `until` (seconds since the epoch), and no others.
+
+    `store` holds STORE_COLUMNS as they were known at `until`.
+    """
     sales = sales.slice(-np.inf, until)
     products, people = len(sales.product_ids), len(sales.customer_ids)
     known = sales.customer >= 0
@@ -38,7 +43,7 @@ def fit(sales: Sales, until: float, config: RecommenderConfig, threads: int = 2)
     gap, rest = _gaps(sales)
     local, country = _local(sales, until)
     total = np.bincount(sales.product, minlength=products).astype(np.float64)
-    table = _product_table(sales, until, gap, bought, config.popularity_half_life_days)
+    table = np.hstack([_product_table(sales, until, gap, config.popularity_half_life_days), store])
     popularity = table[:, POPULARITY]
     count = config.neighbours
     return Statistics(
@@ -49,15 +54,13 @@ def fit(sales: Sales, until: float, config: RecommenderConfig, threads: int = 2)
         countries=sales.countries,
         country=country,
         product=table,
-        appeal=popularity / max(1e-9, float(popularity.max(initial=0.0))),
+        appeal=np.float32(1.0) / max(1e-9, popularity.max(initial=0.0)) * popularity,
         rates=np.hstack([_rates(sales, until, days) for days in (28, 7)]),
         rest_days=rest,
         local=local,
         together=relations.cosine(several, count, threads),
         customers=relations.cosine(bought, count, threads),
-        latent=relations.latent(
-            bought, total, config.latent_ridge, config.latent_products, count
-        ),
+        latent=relations.latent(bought, total, config.latent_ridge, config.latent_products, count),
         following=relations.following(sales, count),
         buyers=relations.strongest(taste.T.tocsr(), BUYERS) if people else no_relations(products),
         shelves=relations.strongest(taste, SHELF) if people else no_relations(1),
@@ -85,54 +88,24 @@ def _recent(sales: Sales, until: float, days: float) -> NDArray[np.float64]:
 
 
 def _product_table(
-    sales: Sales, until: float, gap: NDArray[np.float32], bought: Any, half_life: float
+    sales: Sales, until: float, gap: NDArray[np.float32], half_life: float
 ) -> NDArray[np.float32]:
-    """See PRODUCT_COLUMNS."""
+    """The first of PRODUCT_COLUMNS, up to the feature store's."""
     size = len(sales.product_ids)
     weight = 0.5 ** ((until - sales.time) / DAY / half_life)
-    week, month, quarter = (_recent(sales, until, days) for days in (7, 28, 91))
-    first = np.full(size, np.nan)
-    np.fmin.at(first, sales.product, sales.time)
     columns = [
         np.log1p(np.bincount(sales.product, weight, size)),
-        np.log1p(week),
-        np.log1p(quarter),
-        (week + 1) / (month / 4 + 1),
-        _repeat_share(sales, bought),
-        np.log1p(_mean_price(sales, until)),
+        np.log1p(_recent(sales, until, 7)),
+        np.log1p(_recent(sales, until, 91)),
         gap,
-        first,
     ]
     return np.stack(columns, axis=1).astype(np.float32)
-
-
-def _mean_price(sales: Sales, until: float) -> NDArray[np.float64]:
-    """Mean price of the last 91 days, else of all time, NaN if never sold."""
-    size = len(sales.product_ids)
-    found = np.full(size, np.nan)
-    for rows in (sales, sales.slice(until - 91 * DAY, until)):
-        count = np.bincount(rows.product, minlength=size)
-        total = np.bincount(rows.product, rows.price, size)
-        np.divide(total, count, out=found, where=count > 0)
-    return found
-
-
-def _repeat_share(sales: Sales, bought: Any) -> NDArray[np.float64]:
-    """Share of a product's customers with two receipts or more, shrunk by 5 to the shop's."""
-    size = len(sales.product_ids)
-    known = sales.customer >= 0
-    pair = sales.customer[known].astype(np.int64) * size + sales.product[known]
-    pairs, times = np.unique(pair, return_counts=True)
-    again = np.bincount(pairs[times > 1] % size, minlength=size)
-    people = np.asarray(bought.sum(axis=0)).ravel()
-    usual = again.sum() / max(1.0, people.sum())
-    return np.asarray((again + 5 * usual) / (people + 5))
 
 
 def _rates(sales: Sales, until: float, days: float) -> NDArray[np.float32]:
     """Two of RATE_COLUMNS for the last `days`, shrunk to the shop's."""
     size, start = len(sales.product_ids), until - days * DAY
-    before, since = (_pairs(rows) for rows in (sales.slice(-np.inf, start), sales.slice(start, until)))
+    before, since = _pairs(sales.slice(-np.inf, start)), _pairs(sales.slice(start, until))
     active = np.zeros(len(sales.customer_ids) + 1, np.bool_)
     active[since // size] = True
     before = before[active[before // size]]

@@ -15,9 +15,7 @@ VIEW_WEIGHT, VIEW_HALF_LIFE = 0.5, 3600.0
 VIEW_SPAN, VIEW_COUNT = 86_400.0, 10
 
 
-def history_of(
-    customer: CustomerState | None, rows: Mapping[str, int], products: int
-) -> History:
+def history_of(customer: CustomerState | None, rows: Mapping[str, int], products: int) -> History:
     """The customer's History; products numbered from `products` on are not known yet."""
     if customer is None:
         return no_history()

@@ -26,12 +26,15 @@ def summary(
     ideal = np.cumsum(discount)
     rows: list[tuple[float, ...]] = []
     shown: set[int] = set()
+    wanted = np.zeros(products, np.bool_)
     for slate, truth in zip(slates, truths, strict=True):
         if not len(truth):
             continue
         top = np.asarray(slate, np.int64)[:CUTOFF]
         shown.update(top.tolist())
-        hits = np.flatnonzero(np.isin(top, truth))
+        wanted[truth] = True
+        hits = np.flatnonzero(wanted[top])
+        wanted[truth] = False
         rows.append((
             float(discount[hits].sum() / ideal[min(CUTOFF, len(truth)) - 1]),
             len(hits) / len(truth),

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from retaild.api.recommender import Catalogue, CustomerState, Recommendation
 from retaild_plugins.trainers.recommender import explain, reasons
 from retaild_plugins.trainers.recommender.artifact import Artifact
-from retaild_plugins.trainers.recommender.evidence import Context, Evidence, gather
+from retaild_plugins.trainers.recommender.evidence import Context, Evidence, gather, top
+from retaild_plugins.trainers.recommender.likeness import Likeness
 from retaild_plugins.trainers.recommender.live import context_of, history_of
 from retaild_plugins.trainers.recommender.statistics import Statistics
 
@@ -26,9 +27,7 @@ class RecommenderModel:
         self._learned = artifact.statistics("serving")
         self._names = {
             product: reasons.tidy(name)
-            for product, name in zip(
-                self._learned.product_ids, self._learned.names, strict=True
-            )
+            for product, name in zip(self._learned.product_ids, self._learned.names, strict=True)
         }
         self._rows = {customer: row for row, customer in enumerate(self._learned.customer_ids)}
         self._cap = category_cap
@@ -36,12 +35,27 @@ class RecommenderModel:
 
     def bind(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._stats: Statistics = self._learned.renumbered(list(catalogue.product_ids))
-        self._shown = [self._names.get(p, p) for p in self._stats.product_ids]
-        self._bestsellers = np.argsort(-self._stats.appeal, kind="stable")
         self._free = {
             code for code, name in enumerate(catalogue.categories) if name in self._uncapped
         } | {-1}
+        stats = self._learned.renumbered(list(catalogue.product_ids))
+        new = np.isnan(stats.product[:, 0])
+        stats.appeal[new] = self._expected_appeal(stats.appeal, new)
+        self._stats: Statistics = stats
+        self._shown = [self._names.get(p, p) for p in stats.product_ids]
+        self._bestsellers = np.argsort(-stats.appeal, kind="stable")
+        self._likeness = Likeness(stats, self._shown)
+
+    def _expected_appeal(
+        self, appeal: NDArray[np.float32], new: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Of products that training did not know: half the mean of their category's others."""
+        codes = self._catalogue.category
+        known = ~new & (codes >= 0)
+        count = max(1, len(self._catalogue.categories))
+        total = np.bincount(codes[known], appeal[known], count)
+        mean = total / np.maximum(1, np.bincount(codes[known], minlength=count))
+        return np.where(codes[new] >= 0, 0.5 * mean[codes[new]], 0.0).astype(np.float32)
 
     def recommend(
         self, customer: CustomerState | None, basket: Sequence[int], now: float, count: int
@@ -67,23 +81,16 @@ class RecommenderModel:
         ]
 
     def similar(self, product: int, count: int) -> list[Recommendation]:
-        stats = self._stats
-        if not 0 <= product < stats.size:
+        if not 0 <= product < self._stats.size:
             return []
-        row = np.array([product])
-        one = np.ones(1, np.float32)
-        scores = np.zeros(stats.size)
-        for related in (stats.together, stats.customers, stats.latent):
-            part = related.gather(row, one, stats.size)
-            scores += part / max(1e-9, float(part.max(initial=0.0)))
-        scores += 0.5 * explain.alike(self._shown, product) + self._same_category(product)
-        scores[~self._offerable()] = 0.0
+        scores = self._likeness.scores(product) + self._same_category(product)
+        scores *= self._offerable()
         scores[product] = 0.0
-        best = np.argsort(-scores, kind="stable")[:count]
+        best = top(scores, count)
+        best = best[np.argsort(-scores[best], kind="stable")]
         return [
-            Recommendation(int(p), float(scores[p]), *explain.likeness(stats, self._shown, product, int(p)))
-            for p in best
-            if scores[p] > 0.0
+            Recommendation(other, float(scores[other]), *self._likeness.reason(product, other))
+            for other in best.tolist()
         ]
 
     def _offerable(self) -> NDArray[np.bool_]:
@@ -95,7 +102,7 @@ class RecommenderModel:
         codes = self._catalogue.category[: self._stats.size]
         if int(codes[product]) in self._free:
             return np.zeros(self._stats.size)
-        return np.asarray((codes == codes[product]) * (0.05 + 0.2 * self._stats.appeal))
+        return np.asarray((codes == codes[product]) * (0.05 + 0.2 * self._stats.appeal), np.float64)
 
     def _capped(self, products: list[int], count: int) -> list[int]:
         """Places of the first `count` products that keep the cap per category."""
@@ -128,4 +135,3 @@ class RecommenderModel:
         line = taken + more.tolist()
         chosen = self._capped(line, count)
         return [(line[place], float("-inf"), -1) for place in chosen if place >= len(taken)]
-

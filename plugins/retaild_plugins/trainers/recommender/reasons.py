@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 DAY = 86_400.0
-_SMALL = frozenset("a an and at by for from in of on or the to with".split())
+_SMALL = frozenset(
+    ("a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with")
+)
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 

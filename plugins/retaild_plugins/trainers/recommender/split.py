@@ -32,9 +32,14 @@ class Split:
     holdout: tuple[float, float]
 
     @property
+    def starts(self) -> list[float]:
+        """Where each label window and the holdout begin: what the model may know ends there."""
+        return [*(start for start, _ in self.labels), self.holdout[0]]
+
+    @property
     def name(self) -> str:
-        start, end = (datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%dT%H:%M") for t in self.holdout)
-        return f"sales of {start} to {end} (UTC)"
+        start, end = (datetime.fromtimestamp(t, UTC) for t in self.holdout)
+        return f"sales of {start:%Y-%m-%dT%H:%M} to {end:%Y-%m-%dT%H:%M} (UTC)"
 
 
 def split(begin: float, end: float, config: RecommenderConfig) -> Split:

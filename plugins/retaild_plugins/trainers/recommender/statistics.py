@@ -13,21 +13,24 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
+#: From the feature store's view `product` (retaild.pipeline.feature_views says what each means).
+STORE_COLUMNS = (
+    "customers_28d", "customers_91d", "repeat_share", "avg_price_28d", "price_ratio", "trend",
+    "days_since_first", "days_since_last",
+)  # fmt: skip
 #: Columns of `Statistics.product`, one row per product.
 PRODUCT_COLUMNS = (
     "popularity",  # log(1 + receipts), each counted half after the popularity half-life
     "popularity_7d",  # log(1 + receipts of the last 7 days)
     "popularity_91d",
-    "trend",  # receipts of 7 days over a quarter of those of 28 days, both + 1
-    "repeat_share",  # share of its customers that bought it on two receipts or more
-    "price",  # log(1 + mean price of the last 91 days)
     "gap_days",  # typical time until the same customer buys it again
-    "first_sale",  # seconds since the epoch; the ranker sees the age
+    *STORE_COLUMNS,
 )
+#: Columns that grow by a day every day after `Statistics.until`.
+AGEING = (PRODUCT_COLUMNS.index("days_since_first"), PRODUCT_COLUMNS.index("days_since_last"))
 #: Columns of `Statistics.rates`: of the customers that bought anything in the last days, the share
 #: that bought this product, among those that knew it before and among those that did not.
 RATE_COLUMNS = ("again_28d", "first_28d", "again_7d", "first_7d")
-FIRST_SALE = PRODUCT_COLUMNS.index("first_sale")
 GAP_DAYS = PRODUCT_COLUMNS.index("gap_days")
 POPULARITY = PRODUCT_COLUMNS.index("popularity")
 
@@ -43,7 +46,10 @@ class Related:
         """Sum over rows of row weight x relation, per related thing; array of `size`."""
         values = self.weight[rows]
         values *= weights[:, None]
-        return np.bincount(self.index[rows].ravel(), values.ravel(), size)
+        found: NDArray[np.float64] = np.bincount(  # type: ignore[assignment]
+            self.index[rows].ravel(), values.ravel(), size
+        )
+        return found
 
     def moved(self, rows: NDArray[np.int64], targets: NDArray[np.int64], size: int) -> Related:
         """The same relations under new numbers: new row i was `rows[i]` (-1: a new, empty row);
