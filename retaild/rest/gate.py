@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retaild.api.errors import RetaildError
 from retaild.rest.metrics import Metrics
 from retaild.rest.problems import MEDIA_TYPE, problem_bytes
 from retaild.runtime.serving.pace import Pace
@@ -58,8 +59,16 @@ class RequestIds:
         return f"{self._prefix}-{next(self._numbers):x}".encode()
 
 
-class TooLargeError(Exception):
-    """The body grew beyond the limit while it came in."""
+class TooLargeError(RetaildError):
+    """Raised where the body is read, when it grew beyond the limit while it came in."""
+
+    key = "request.too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The body is larger than {limit} bytes.",
+            hint="Send it in parts, or import a file with `retaildctl import`.",
+        )
 
 
 class Gate:
@@ -107,14 +116,9 @@ class Gate:
             )  # fmt: skip
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max_body:
-            return self.too_large()
+            error = TooLargeError(self._max_body)
+            return 413, error.key, error.message, error.hint
         return None
-
-    def too_large(self) -> tuple[int, str, str, str]:
-        return (
-            413, "request.too_large", f"The body is larger than {self._max_body} bytes.",
-            "Send it in parts, or import a file with `retaildctl import`.",
-        )  # fmt: skip
 
 
 class _Passage:
@@ -127,30 +131,24 @@ class _Passage:
         self._id = given if _REQUEST_ID.match(given) else gate._ids.next()
         self._began = perf_counter()
         self._received = 0
-        self._started = False
 
     async def run(self) -> None:
         refusal = self._gate.refusal(self._scope, self._headers)
         if refusal is not None:
             await self._refuse(*refusal)
             return
-        try:
-            await self._gate._app(self._scope, self._take, self._give)
-        except TooLargeError:
-            if not self._started:
-                await self._refuse(*self._gate.too_large())
+        await self._gate._app(self._scope, self._take, self._give)
 
     async def _take(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
             if self._received > self._gate._max_body:
-                raise TooLargeError
+                raise TooLargeError(self._gate._max_body)
         return message
 
     async def _give(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._started = True
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id)]
             route = getattr(self._scope.get("route"), "path", "other")
             method, status = self._scope["method"], message["status"]

@@ -27,6 +27,7 @@ _STATUS = {
     "events.backlog": 503,
     "events.log_failed": 503,
     "events.too_many": 413,
+    "request.too_large": 413,
     "bus.disk_full": 507,
     "proposal.decided": 409,
     "price.not_learned": 404,

@@ -73,6 +73,14 @@ class Record:
             setattr(self, name, value)
             setattr(self, f"{name}_time", time)
 
+    def lived_in(self, country: str | None, time: float) -> None:
+        """A receipt names a country: the newest counts, of several at once the first by name."""
+        if country is None or time < self.line_country_time:
+            return
+        if time == self.line_country_time and self.line_country is not None:
+            country = min(country, self.line_country)
+        self.line_country, self.line_country_time = country, time
+
     def settle(self, ids: list[str]) -> Record:
         """Sort and shorten the lists, and work out the basket: what was added since the last sale.
 
@@ -117,6 +125,7 @@ class Customers:
         self._rows = {cid: row for row, cid in enumerate(base.customers["customer_id"])}
         self._live: dict[str, Record] = {}
         self._unsettled: set[str] = set()
+        self._recency: list[str] | None = None
         self._receipts = KeySet(base.arrays["receipt_keys"])
         self._lines = KeySet(base.arrays["line_keys"])
 
@@ -132,11 +141,13 @@ class Customers:
 
     def by_recency(self) -> list[str]:
         """All ids; who bought last comes first, those touched by events before all."""
-        order = sorted(
-            self._rows.values(), key=self._base.customers["last_time"].__getitem__, reverse=True
-        )
-        columns, live = self._base.customers["customer_id"], self._live
-        return [*live, *(cid for row in order if (cid := columns[row]) not in live)]
+        if self._recency is None:
+            times = self._base.customers.get("last_time", [])
+            ids = self._base.customers["customer_id"]
+            order = sorted(range(len(ids)), key=times.__getitem__, reverse=True)
+            self._recency = [ids[row] for row in order]
+        live = self._live
+        return [*live, *(cid for cid in self._recency if cid not in live)]
 
     def get(self, customer_id: str) -> Record | None:
         record = self._live.get(customer_id)

@@ -77,7 +77,7 @@ class Facts:
         line_type, customer_id = event.get("line_type") or "sale", event.get("customer_id")
         record = self._touched(customer_id) if customer_id else None
         if record is not None:
-            record.set_if_newer("line_country", event.get("country"), event["event_time"])
+            record.lived_in(event.get("country"), event["event_time"])
         if line_type not in ("sale", "return"):
             return
         product = self._known_product(event["product_id"], event)
@@ -164,7 +164,8 @@ class Facts:
         for at, product in enumerate(rows):
             row = self.products.at(product)
             row.known = True
-            row.stamps = columns["stamps"][at] or {}
+            stamps = columns["stamps"][at] or {}
+            row.stamps = {name: time for name, time in stamps.items() if time is not None}
             for name in MASTER_FIELDS:
                 setattr(row, name, columns[name][at])
             row.excluded = bool(row.excluded)

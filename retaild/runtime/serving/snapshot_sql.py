@@ -156,11 +156,9 @@ PRODUCT_LISTS = {
             WHERE line.line_type IN ('sale', 'return')
             GROUP BY ALL
         )
-        SELECT product_id, list([store, on_hand, t, quantity] ORDER BY store) FROM (
-            SELECT product_id, to_json(store) AS store, to_json(on_hand) AS on_hand,
-                to_json(t) AS t, to_json(coalesce(quantity, 0.0)) AS quantity
-            FROM counted LEFT JOIN moved USING (product_id, store)
-        ) GROUP BY product_id""",
+        SELECT product_id,
+            list(row(store, on_hand, t, coalesce(quantity, 0.0)) ORDER BY store)
+        FROM counted LEFT JOIN moved USING (product_id, store) GROUP BY product_id""",
     "observed": """
         SELECT product_id,
             list([epoch(valid_from), CAST(price AS DOUBLE)] ORDER BY valid_from)
