@@ -73,6 +73,7 @@ def run(arguments: list[str] | None = None) -> int:
     as_json = "--json" in given
     try:
         result = cli.main(args=given, prog_name="retaildctl", standalone_mode=False)
+        sys.stdout.flush()
         return result if isinstance(result, int) else exits.OK
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -84,9 +85,11 @@ def run(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", "Interrupted.", "", exits.INTERRUPTED, as_json)
     except BrokenPipeError:
-        # The reader has what it wanted (`| head`); nothing more can be said, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.OK
+        return _reader_gone()
+    except SystemExit:
+        if "_RETAILDCTL_COMPLETE" in os.environ:
+            raise
+        return _reader_gone()  # the only other thing that click ends by itself
     except RetaildError as error:
         return _explain(error, as_json)
     except Exception as error:
@@ -95,6 +98,12 @@ def run(arguments: list[str] | None = None) -> int:
         message = f"This should not happen: {type(error).__name__}: {error}"
         hint = "Set RETAILD_TRACEBACK=1 to see where."
         return _fail("internal", message, hint, exits.FAILURE, as_json)
+
+
+def _reader_gone() -> int:
+    """It has what it wanted (`| head`): no error. Nothing more can be said, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exits.OK
 
 
 def _usage(error: click.UsageError, as_json: bool) -> int:

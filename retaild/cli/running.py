@@ -7,13 +7,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from retaild.cli.exits import FailedError
 from retaild.cli.session import Session
 from retaild.runtime.control import NotRunningError
+
+if TYPE_CHECKING:
+    from retaild.runtime.state import State
 
 #: Pause between two looks at a run's progress.
 POLL_SECONDS = 0.1
@@ -48,6 +52,7 @@ def _run_here(session: Session, name: str, arguments: dict[str, str]) -> dict[st
     state = context.state
     kind = context.settings.job[name].kind if name in context.settings.job else name
     _refuse_unknown(name, kind, list(context.settings.job))
+    _bury(state, name)
     before = {row["id"] for row in state.runs(job=name, limit=1)}
     words = [sys.executable, "-m", "retaild.runtime.job", name, "--data", str(context.data.root)]
     words += ["--config", str(session.config_file)] if session.config_file else []
@@ -70,6 +75,14 @@ def _run_here(session: Session, name: str, arguments: dict[str, str]) -> dict[st
         state.save_run(run["id"], state="killed", finished=time.time(), error=error)
         run = state.run(run["id"]) or run
     return run
+
+
+def _bury(state: State, name: str) -> None:
+    """A run whose process was killed together with who watched it would block the job for ever."""
+    for run in state.runs(job=name, state="running"):
+        if not run["pid"] or not Path(f"/proc/{run['pid']}").exists():
+            error = "Its process was killed."
+            state.save_run(run["id"], state="killed", finished=time.time(), error=error)
 
 
 def _refuse_unknown(name: str, kind: str, configured: list[str]) -> None:

@@ -170,22 +170,28 @@ class JobRunner:
 
     async def _spawn_and_wait(self, lane: str, run: Row) -> None:
         run_id, job = run["id"], run["job"]
+        limit = self.plan(job).timeout
         logs.prune_job_logs(self._data.logs)
         environment = child_environment(self._data.root, self._threads)
-        # Started and its number written down before anything is awaited: a stop sees both.
+        # Started and its number kept before anything is awaited: a stop sees it.
         child = Child.spawn(
             self._command(run), environment, self._data.job_log(run_id), niceness=NICENESS
         )
         self._running[lane] = (run_id, child)
-        self._state.save_run(run_id, state="running", started=time.time(), pid=child.pid)
-        _log.info("run %d of %s has started", run_id, job)
-        limit = self.plan(job).timeout
         end = asyncio.create_task(ended(child))
-        _, late = await asyncio.wait([end], timeout=limit)
-        if late:
-            await self._end(child, end)
-            self._finish(run_id, "failed", f"It took longer than {limit:g} s and was ended.")
-        self._settle(run_id, await end)
+        try:
+            self._state.save_run(run_id, state="running", started=time.time(), pid=child.pid)
+            _log.info("run %d of %s has started", run_id, job)
+            _, late = await asyncio.wait([end], timeout=limit)
+            if late:
+                await self._end(child, end)
+                self._finish(run_id, "failed", f"It took longer than {limit:g} s and was ended.")
+        except BaseException:
+            child.signal(signal.SIGKILL)
+            raise
+        finally:
+            code = await end
+        self._settle(run_id, code)
         _log.info("run %d of %s: %s", run_id, job, (self._state.run(run_id) or {}).get("state"))
 
     async def _end(self, child: Child, end: asyncio.Task[int]) -> None:

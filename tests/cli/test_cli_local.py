@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from retaild.runtime.state import State
+
 Ctl = Callable[..., Any]
 
 MAPPING = """
@@ -207,6 +209,13 @@ def test_jobs_without_a_daemon(ctl: Ctl, configured: Path) -> None:
     assert ctl("job", "show", history[0]["id"], "--json").json["state"] == "succeeded"
     assert ctl("job", "log", history[0]["id"]).out
     assert ctl("job", "show", 99).code == 5
+    # A run that was killed together with its command does not block the job for ever.
+    state = State(configured / "retaild-data" / "state.db")
+    killed = state.request_run("gold", "gold", {}, "command")
+    assert killed is not None
+    state.save_run(killed, state="running", pid=2**22 - 1)
+    assert ctl("job", "run", "gold", "--wait", "--json").json["state"] == "succeeded"
+    assert ctl("job", "show", killed, "--json").json["state"] == "killed"
     unknown = ctl("job", "run", "golf", "--wait")
     assert unknown.code == 5
     assert "Did you mean 'gold'?" in unknown.err

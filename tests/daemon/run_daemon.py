@@ -31,5 +31,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    print(sorted(sys.modules) if "--modules" in sys.argv else "", end="")
     sys.exit(main())
