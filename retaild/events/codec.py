@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -27,6 +27,11 @@ def encode_table(table: pa.Table) -> bytes:
         writer.write_table(table)
     payload: bytes = sink.getvalue().to_pybytes()
     return payload
+
+
+def to_table(events: Sequence[Event]) -> pa.Table:
+    """Events of one family (at least one) as Arrow, for a source that makes them one by one."""
+    return decode_table(events[0].family, "json", encode_events(events))
 
 
 def encode_events(events: Iterable[Event]) -> bytes:
@@ -110,6 +115,8 @@ def _column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
         return pa.array([None if v is None else Decimal(v) for v in values], field.type)
     if pa.types.is_timestamp(field.type):
         return pa.array(values, pa.string()).cast(field.type)
+    if pa.types.is_floating(field.type):
+        return pa.array([None if v is None else float(v) for v in values], field.type)
     if pa.types.is_binary(field.type):
         return pa.array([v and base64.urlsafe_b64decode(v) for v in values], field.type)
     return pa.array(values, field.type)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retaild.events import FAMILIES, DeadLetter, Sale, Stock, arrow_schema, family
-from retaild.events.codec import decode_table, encode_events, encode_table, iter_events
+from retaild.events import FAMILIES, DeadLetter, External, Sale, Stock, arrow_schema, family
+from retaild.events.codec import decode_table, encode_events, encode_table, iter_events, to_table
 from retaild.events.errors import UnknownFamilyError
 
 words = st.text(string.ascii_letters + "äöü€ \\\"'\n,;", min_size=1, max_size=30).filter(str.strip)
@@ -101,6 +101,21 @@ def test_a_column_that_an_older_writer_did_not_know_is_null() -> None:
     found = decode_table("stock", "arrow", older)
     assert found["store"].to_pylist() == [None]
     assert found["on_hand"].to_pylist() == [Decimal("1.500")]
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.none() | words)
+def test_outside_values_stay_floats(value: float, text: str | None) -> None:
+    event = External(
+        event_id="x",
+        event_time=datetime(2011, 1, 1, tzinfo=UTC),
+        source="weather",
+        topic="temperature",
+        subject="London",
+        value=value,
+        text=text,
+    )
+    (row,) = to_table([event]).to_pylist()
+    assert row == event.model_dump()
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
