@@ -10,7 +10,15 @@ from retaild.api.errors import RetaildError
 from retaild.cli.command import command as make
 from retaild.cli.command import group
 from retaild.cli.exits import NotFoundError
-from retaild.cli.output import ago, columns, duration, print_facts, print_json, print_table
+from retaild.cli.output import (
+    ago,
+    columns,
+    duration,
+    moment,
+    print_facts,
+    print_json,
+    print_table,
+)
 from retaild.cli.session import Session
 
 command = group("List and run jobs.")
@@ -102,7 +110,7 @@ def _tell_run(run: dict[str, Any]) -> None:
     facts += [("took", _took(run)), ("error", run["error"])]
     result = run["result"] or {}
     tables = {key: value for key, value in result.items() if _is_table(value)}
-    facts += [(key, value) for key, value in result.items() if key not in tables]
+    facts += [(key, moment(key, value)) for key, value in result.items() if key not in tables]
     print_facts([(name, value) for name, value in facts if value not in (None, "")])
     for rows in tables.values():
         names = [name for name, value in rows[0].items() if not isinstance(value, dict | list)]

@@ -112,6 +112,11 @@ def size(count: float | None) -> str:
     return f"{count:.1f} GiB"
 
 
+def moment(name: str, value: Any) -> Any:
+    """A field's value; if its name says that it is a time, in words."""
+    return iso(value) if name in _TIMES and isinstance(value, int | float) else value
+
+
 def cell(value: Any) -> str:
     if value is None or value == "":
         return "-"

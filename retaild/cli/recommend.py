@@ -57,7 +57,7 @@ def _tell(answer: dict[str, Any]) -> None:
         *columns("rank product_id name category"),
         (
             "price",
-            lambda row: f"{row['price']} {row.get('currency') or ''}" if row["price"] else "",
+            lambda row: f"{row['price']:.2f} {row.get('currency') or ''}" if row["price"] else "",
         ),
         ("because", lambda row: row["reason"]),
     ]

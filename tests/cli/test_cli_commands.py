@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -73,3 +76,33 @@ def test_the_overview_is_true() -> None:
     for name, (_, summary) in COMMANDS.items():
         assert summary.endswith(".")
         assert cli.get_command(context, name) is not None
+
+
+def hints() -> Iterator[tuple[str, str]]:
+    """(file, command line) of every `retaildctl ...` that the product tells people to type."""
+    root = Path(__file__).parents[2]
+    places = [*root.glob("retaild/**/*.py"), *root.glob("plugins/**/*.py"), root / "README.md"]
+    for path in sorted(places):
+        for line in re.findall(r"`retaildctl ([^`\n]+)`", path.read_text("utf-8")):
+            yield path.name, line
+
+
+def test_what_people_are_told_to_type_exists() -> None:
+    """Hints in messages name real commands, with arguments and options that they take."""
+    wrong = [f"{file}: {line}" for file, line in hints() if not _fits(line)]
+    assert wrong == []
+
+
+def _fits(line: str) -> bool:
+    words = shlex.split(line.split("|")[0].rstrip(". "), comments=True)
+    words = [word for word in words if word != "..."]
+    name = " ".join(words[:2]) if " ".join(words[:2]) in ALL else words[0]
+    groups = {known.split()[0] for known in ALL if " " in known}
+    if name not in ALL:
+        return words == [name] and name in {*groups, "--help"}
+    command, rest = ALL[name], words[len(name.split()) :]
+    try:
+        _, left, _ = command.make_parser(click.Context(command)).parse_args(rest)
+    except click.UsageError:
+        return False
+    return not left

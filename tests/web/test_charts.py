@@ -9,7 +9,7 @@ import pytest
 from retaild.web.charts.demand import demand_chart, margin_chart
 from retaild.web.charts.history import history_chart
 from retaild.web.charts.model import Marker, spread
-from retaild.web.charts.scale import Scale, rounded, ticks
+from retaild.web.charts.scale import Scale, axis, ticks
 from retaild.web.charts.small import spark, whisker
 from retaild.web.formatting import Formats
 from retaild.web.views import PriceHistory, PricePoint
@@ -31,9 +31,12 @@ def test_scales_and_ticks() -> None:
     assert ticks(0, 10, 5) == [0, 2, 4, 6, 8, 10]
     assert ticks(1.77, 4.43, 4) == [2, 3, 4]
     assert ticks(0, 0.35, 4) == [0, 0.1, 0.2, 0.3]
-    scale = rounded(3, 97, 4)
+    scale, marks = axis(3, 97, 4)
     assert (scale.low, scale.high) == (0, 100)
-    assert rounded(5, 5).low < 5 < rounded(5, 5).high
+    assert marks == [0, 25, 50, 75, 100]
+    assert axis(2.42, 6.08)[1] == [2, 3, 4, 5, 6, 7]
+    same, _ = axis(5, 5)
+    assert same.low < 5 < same.high
 
 
 def test_demand_curve() -> None:
@@ -75,17 +78,22 @@ def test_price_history_is_made_of_steps() -> None:
     assert history_chart(PriceHistory(ledger=[], lowest_30_days=None), FORMATS) is None
 
 
-def test_labels_that_would_meet_are_lifted() -> None:
-    close = [Marker(50, 50, "now", "current"), Marker(55, 52, "proposed", "proposed")]
-    assert [marker.lift for marker in spread(close)] == [0, 1]
-    apart = [Marker(10, 50, "now", "current"), Marker(95, 52, "proposed", "proposed")]
-    assert [(m.lift, m.anchor) for m in spread(apart)] == [(0, "start"), (0, "end")]
+def test_labels_that_would_meet_turn_away() -> None:
+    def placed(*xs: float) -> list[tuple[str, int]]:
+        return [(m.anchor, m.lift) for m in spread([Marker(x, 50, "word", "s") for x in xs])]
+
+    assert placed(55, 50) == [("end", 0), ("start", 0)]
+    assert placed(50, 55, 60) == [("end", 0), ("middle", 1), ("start", 0)]
+    assert placed(30, 60) == [("middle", 0), ("middle", 0)]
+    assert placed(10, 95) == [("start", 0), ("end", 0)]
+    # No room to the left of 5 %: it is lifted and reads to the right.
+    assert placed(5, 12) == [("start", 1), ("start", 0)]
 
 
 def test_whisker() -> None:
-    # -5 .. 0.5 over 104 of 112 pixels from 4: -1 lies at 4 + 104 x 4 / 5.5.
+    # -4 .. 0.25 over 104 of 112 pixels from 4: -1 lies at 4 + 104 x 3 / 4.25.
     drawn = whisker(-1.0, -9.0, 0.5)
-    assert drawn.dot == drawn.unit == 79.6
+    assert drawn.dot == drawn.unit == 77.4
     assert (drawn.low, drawn.high) == (4.0, 108.0)
 
 

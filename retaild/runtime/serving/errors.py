@@ -32,7 +32,7 @@ class NoPriceModelError(RetaildError):
         super().__init__(
             f"No demand is learned for product {product_id!r} yet.",
             hint="It needs some weeks of sales and a trained price model: "
-            "`retaildctl job run train price`.",
+            "`retaildctl job run train --argument trainer=price`.",
         )
 
 
