@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
@@ -17,8 +18,8 @@ from retaild.web.views import Shop
 
 #: Methods of Formats that templates use as filters.
 _FORMATS = (
-    "number", "signed", "units", "signed_units", "quantity", "money", "signed_money", "percent",
-    "signed_percent", "compact", "size", "date", "time", "clock",
+    "number", "figure", "signed", "units", "signed_units", "quantity", "money", "signed_money",
+    "percent", "signed_percent", "compact", "size", "date", "time", "clock",
 )  # fmt: skip
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -53,6 +54,7 @@ def environment(shop: Shop, assets: Assets, *, strict: bool = False) -> Environm
         path=path_segment,
         query=query,
         words=words,
+        schedule=schedule,
         pretty_json=pretty_json,
     )
     env.tests["assumed"] = assumed
@@ -85,6 +87,20 @@ def query(values: dict[str, object]) -> str:
 def words(key: str) -> str:
     """`margin_floor` -> `margin floor`."""
     return key.replace("_", " ").replace("-", " ").replace(".", " ")
+
+
+def schedule(text: str) -> str:
+    """`every 1800 s` -> `every 30 min`; everything else as it is."""
+    found = re.fullmatch(r"every (\d+) s", text)
+    if not found:
+        return text or "by hand"
+    seconds = int(found[1])
+    for unit, size in (("day", 86_400), ("hour", 3600), ("min", 60)):
+        if seconds % size == 0:
+            count = seconds // size
+            plain = f"{unit}s" if unit != "min" else unit
+            return f"every {unit}" if count == 1 else f"every {count} {plain}"
+    return text
 
 
 def pretty_json(value: object) -> str:

@@ -58,6 +58,12 @@ class Formats:
         text = self.number(value, places)
         return text if text in (NOTHING, self.number(0, places)) or text[0] == MINUS else "+" + text
 
+    def figure(self, value: Amount) -> str:
+        """A metric: four decimals below 10, two below 100, else one."""
+        exact = as_decimal(value)
+        size = abs(exact) if exact is not None else 0
+        return self.number(exact, 4 if size < 10 else 2 if size < 100 else 1)
+
     def units(self, value: Amount) -> str:
         """Expected pieces: a decimal only where it says something (below 100)."""
         return self.number(value, _unit_places(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,6 +27,7 @@ from retaild.web.views import (
     Product,
     Recommendation,
     Slate,
+    Suggestion,
 )
 
 T = TypeVar("T")
@@ -35,6 +37,7 @@ GOES_WITH = 4
 SIMILAR = 4
 RECEIPTS = 6
 HITS = 12
+SUGGESTED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class RecommendationsPage:
         return await self._renderer.page(
             request,
             "recommendations/page.html",
-            suggestions=await self._data.suggested_customers(),
+            suggestions=_few_of_each(await self._data.suggested_customers()),
             receipts=_receipts(customer["history"]) if customer else [],
             product=await self._data.product(shown) if shown else None,
             similar=await self._data.similar(shown, SIMILAR) if shown else [],
@@ -145,6 +148,17 @@ class RecommendationsPage:
 async def _timed(answer: Awaitable[T]) -> tuple[T, float]:
     begin = perf_counter()
     return await answer, perf_counter() - begin
+
+
+def _few_of_each(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
+    """The first SUGGESTED of each kind."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for suggestion in suggestions:
+        seen[suggestion["kind"]] += 1
+        if seen[suggestion["kind"]] <= SUGGESTED:
+            kept.append(suggestion)
+    return kept
 
 
 def _base(customer: Customer | None) -> str:

@@ -57,6 +57,10 @@ def test_margin_curve_goes_below_zero() -> None:
     labels = [tick.label for tick in chart.y_ticks]
     assert "£0" in labels
     assert labels[0].startswith("−")
+    losses = margin_chart([point(1, 10, -40), point(2, 5, -20)], {}, 5.0, FORMATS)
+    assert losses is not None
+    # -40 .. 0 is the height: the curve runs from the bottom to the middle.
+    assert losses.paths[0].path == "M0 100L100 50"
     assert margin_chart([point(1, 10, None)], {}, None, FORMATS) is None
     assert demand_chart([], {}, None, FORMATS) is None
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from retaild.web.environment import schedule
 from retaild.web.formatting import STYLES, Formats, ago, duration, product_name, utc
 
 POUNDS = Formats("GBP", ZoneInfo("Europe/London"))
@@ -80,3 +81,11 @@ def test_shouted_names_become_readable() -> None:
     assert product_name("JUMBO  BAG\tUK 3D ") == "Jumbo bag UK 3D"
     assert product_name("iPad Case") == "iPad Case"
     assert product_name(None) == ""
+
+
+def test_schedules() -> None:
+    asked = ("every 1800 s", "every 3600 s", "every 86400 s", "every 90 s")
+    shown = ["every 30 min", "every hour", "every day", "every 90 s"]
+    assert [schedule(text) for text in asked] == shown
+    assert schedule("cron 30 3 * * *") == "cron 30 3 * * *"
+    assert schedule("") == "by hand"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from retaild.web.charts.model import Chart, Marker, Path, Rule, Tick, band, line, spread
-from retaild.web.charts.scale import Scale, rounded, ticks
+from retaild.web.charts.scale import Scale, axis, ticks
 from retaild.web.formatting import Formats
 from retaild.web.views import PricePoint
 
@@ -38,11 +38,13 @@ def margin_chart(
     if not curve or any(p["margin"] is None for p in curve):
         return None
     values = [_margin(p) for p in curve]
-    low = max(min(values), -0.6 * max(*values, 1))
+    # Far below cost the loss would dwarf everything that matters, unless all is loss.
+    best = max(values)
+    low = max(min(values), -0.6 * best) if best > 0 else min(values)
     return _chart(
         "margin", "Margin", f"{formats.currency} a week", curve, marked, cost, formats,
-        value=_margin, low=min(low, 0.0), high=max(*values, 0.0),
-        words=lambda v: formats.money(v, 0 if max(values) >= 10 else 2),
+        value=_margin, low=min(low, 0.0), high=max(best, 0.0),
+        words=lambda v: formats.money(v, 0 if max(map(abs, values)) >= 10 else 2),
         description="Expected margin (revenue less cost of goods) a week at each price.",
     )  # fmt: skip
 
@@ -62,7 +64,7 @@ def _chart(
     band_of: Callable[[PricePoint], tuple[float, float]] | None = None,
 ) -> Chart:  # fmt: skip
     x = Scale(min(map(_price, curve)), max(map(_price, curve)))
-    y = rounded(low, high, 4, upward=True)
+    y, y_ticks = axis(low, high, upward=True)
     paths = [Path(line([(x(_price(p)), y.clamped(value(p))) for p in curve]), "curve")]
     if band_of:
         upper = [(x(_price(p)), y.clamped(band_of(p)[1])) for p in curve]
@@ -81,7 +83,7 @@ def _chart(
         x_label=f"price, {formats.currency}",
         y_label=unit,
         x_ticks=[Tick(x(v), formats.money(v)) for v in ticks(x.low, x.high, 4)],
-        y_ticks=[Tick(y(v), words(v)) for v in ticks(y.low, y.high, 4)],
+        y_ticks=[Tick(y(v), words(v)) for v in y_ticks],
         paths=paths,
         markers=spread(markers),
         rules=[Rule(x(cost), "unit cost", "cost", vertical=True)] if inside and cost else [],

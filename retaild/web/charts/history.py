@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from retaild.web.charts.model import Chart, Path, Rule, Tick, line
-from retaild.web.charts.scale import Scale, rounded, ticks
+from retaild.web.charts.scale import Scale, axis
 from retaild.web.formatting import Formats, as_decimal, as_moment
 from retaild.web.views import PriceHistory
 
@@ -24,7 +24,7 @@ def history_chart(history: PriceHistory, formats: Formats) -> Chart | None:
     end = last + max((last - first) / 12, 86400.0)
     prices = [price for _, price in steps] + ([float(lowest)] if lowest is not None else [])
     x = Scale(first, end)
-    y = rounded(min(prices) * 0.95, max(prices) * 1.05, 4, upward=True)
+    y, y_ticks = axis(min(prices) * 0.97, max(prices) * 1.03, upward=True)
     return Chart(
         id="price-history",
         title="Price over time",
@@ -32,8 +32,8 @@ def history_chart(history: PriceHistory, formats: Formats) -> Chart | None:
         "lowest price of the last 30 days, which an announced reduction has to state.",
         x_label="",
         y_label=f"price, {formats.currency}",
-        x_ticks=_dates(x, formats),
-        y_ticks=[Tick(y(v), formats.money(v)) for v in ticks(y.low, y.high, 4)],
+        x_ticks=_dates(x, first, last, formats),
+        y_ticks=[Tick(y(v), formats.money(v)) for v in y_ticks],
         paths=[Path(_path(steps, x, y, end), "curve")],
         rules=[] if lowest is None else [Rule(y(float(lowest)), "lowest, 30 days", "lowest")],
     )
@@ -57,7 +57,7 @@ def _path(steps: Sequence[Step], x: Scale, y: Scale, end: float) -> str:
     return line([*points, (x(end), points[-1][1])])
 
 
-def _dates(x: Scale, formats: Formats, count: int = 4) -> list[Tick]:
-    span = x.high - x.low
-    moments = [x.low + span * index / (count - 1) for index in range(count)]
+def _dates(x: Scale, first: float, last: float, formats: Formats) -> list[Tick]:
+    """Three dates from the first change to the last; one if there is only one."""
+    moments = sorted({first, (first + last) / 2, last})
     return [Tick(x(m), formats.date(datetime.fromtimestamp(m, UTC))) for m in moments]

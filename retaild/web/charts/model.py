@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,29 @@ def anchored(x: float) -> str:
     return "start" if x < 14 else "end" if x > 86 else "middle"
 
 
-def spread(markers: Sequence[Marker], apart: float = 16) -> list[Marker]:
-    """Lift the labels of markers that stand closer together than `apart` percent."""
-    placed: list[Marker] = []
+def spread(markers: Sequence[Marker], apart: float = 18) -> list[Marker]:
+    """Turn the labels of markers that stand closer together than `apart` percent from each other.
+
+    The first of such a group reads to the left, the last to the right, those between are lifted.
+    """
+    groups: list[list[Marker]] = []
     for marker in sorted(markers, key=lambda m: m.x):
-        taken = {m.lift for m in placed if abs(m.x - marker.x) < apart and abs(m.y - marker.y) < 14}
-        lift = next(n for n in range(len(markers) + 1) if n not in taken)
-        placed.append(
-            Marker(marker.x, marker.y, marker.label, marker.style, anchored(marker.x), lift)
-        )
-    return placed
+        if groups and marker.x - groups[-1][-1].x < apart:
+            groups[-1].append(marker)
+        else:
+            groups.append([marker])
+    return [placed for group in groups for placed in _turned(group)]
+
+
+def _turned(group: Sequence[Marker]) -> list[Marker]:
+    last = len(group) - 1
+    if last == 0:
+        return [replace(group[0], anchor=anchored(group[0].x))]
+    turned = []
+    for place, marker in enumerate(group):
+        anchor = "end" if place == 0 else "start" if place == last else "middle"
+        # At the plot's edge there is no room on that side: lift it instead.
+        cramped = anchored(marker.x) not in ("middle", anchor)
+        lift = 1 if anchor == "middle" or cramped else 0
+        turned.append(replace(marker, anchor=anchored(marker.x) if cramped else anchor, lift=lift))
+    return turned

@@ -41,9 +41,13 @@ def step_size(low: float, high: float, about: int) -> float:
     return next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999999)
 
 
-def rounded(low: float, high: float, about: int = 5, *, upward: bool = False) -> Scale:
-    """A scale widened to round ends."""
+def axis(
+    low: float, high: float, about: int = 4, *, upward: bool = False
+) -> tuple[Scale, list[float]]:
+    """A scale widened to round ends, and its ticks: both ends are among them."""
     if low == high:
         low, high = low - 1, high + 1
     step = step_size(low, high, about)
-    return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, upward)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    scale = Scale(round(first * step, 10), round(last * step, 10), upward)
+    return scale, [round(index * step, 10) + 0.0 for index in range(first, last + 1)]

@@ -9,7 +9,7 @@ from retaild.web.charts.model import line
 from retaild.web.charts.scale import Scale
 
 #: Elasticities shown at their place; what lies beyond is drawn at the edge.
-ELASTICITY_AXIS = (-5.0, 0.5)
+ELASTICITY_AXIS = (-4.0, 0.25)
 WHISKER_WIDTH = 112
 
 
