@@ -14,12 +14,11 @@ import sys
 import threading
 import time
 import urllib.request
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from retaild.runtime.context import JobContext, surroundings
 from retaild.host.registry import PluginRegistry
+from retaild.runtime.context import JobContext, surroundings
 from retaild.runtime.state import State
 
 ROOT = Path(__file__).parents[1]
@@ -90,7 +89,9 @@ def prepare(root: Path, *, model: bool) -> Path:
 def _fill(config: Path, data: Path, model: bool) -> None:
     settings, directory = surroundings(config, data)
     state = State(directory.state_db)
-    context = JobContext("bench", settings, directory, PluginRegistry.load(), state, threading.Event())
+    context = JobContext(
+        "bench", settings, directory, PluginRegistry.load(), state, threading.Event()
+    )
     _import(context)
     for name in ("gold", "features") if model else ("gold",):
         _job(context, name)
@@ -116,7 +117,9 @@ def _import(context: JobContext) -> None:
         progress = stream.step()
     stream.close()
     bus.close()
-    print(f"  imported {progress.rows} rows in {time.perf_counter() - began:.1f} s", file=sys.stderr)
+    print(
+        f"  imported {progress.rows} rows in {time.perf_counter() - began:.1f} s", file=sys.stderr
+    )
 
 
 def _job(context: JobContext, name: str, **arguments: str) -> None:
@@ -132,17 +135,16 @@ def _job(context: JobContext, name: str, **arguments: str) -> None:
 class Served:
     """The serve worker as a process of its own."""
 
-    def __init__(self, config: Path, *, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, config: Path, *, entry: str = "") -> None:
         self.config, self.data = config, config.parent / "data"
         text = config.read_text()
         self.port = int(next(line.split("=")[1] for line in text.splitlines() if "port =" in line))
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "retaild.runtime.worker", "serve"]
         command += ["--data", str(self.data), "--config", str(config)]
-        paths = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
-        self.process = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": paths, **(environment or {})}
-        )
+        command += ["--entry", entry] if entry else []
+        paths = os.pathsep.join(str(ROOT / name) for name in ("", "plugins", "benchmarks"))
+        self.process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
 
     def wait(self, path: str = "/health/ready", seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
