@@ -55,7 +55,8 @@ def _run(shop: Shop, console: Console) -> dict[str, Any]:
     with console.stage("learn", "gold tables, features, two models, online base, proposals"):
         refreshed = stages.refresh(shop, console)
     with console.stage("answer", "a ranked slate for every customer"):
-        serving = stages.wait_for_answers(shop)
+        base_offset = int(refreshed["steps"]["materialize"]["offset"])
+        serving = stages.wait_for_answers(shop, base_offset)
     to_answers = time.monotonic() - began
     console.say(f"\nFrom an empty directory to answers: {to_answers:.1f} s. Checking them:")
     checks = []
@@ -87,10 +88,10 @@ def _events(shop: Shop) -> dict[str, int]:
 def _models(shop: Shop) -> dict[str, Any]:
     return {
         model["name"]: {
-            "version": model["champion"]["version"],
+            "version": model["versions"][0]["version"],
             "primary_metric": model["primary_metric"],
-            "metrics": model["champion"]["metrics"],
-            "baselines": model["champion"]["baselines"],
+            "metrics": model["versions"][0]["metrics"],
+            "baselines": model["baselines"],
         }
         for model in shop.get("/api/v1/models")["models"]
     }

@@ -114,13 +114,17 @@ def refresh(shop: Shop, console: Console) -> dict[str, Any]:
     return result
 
 
-def wait_for_answers(shop: Shop) -> dict[str, Any]:
-    """Until the server has taken up the champion and ranked a slate for every customer."""
+def wait_for_answers(shop: Shop, base_offset: int) -> dict[str, Any]:
+    """Until the server has taken up the new base and the champion, and ranked everyone's slate.
+
+    Returns its figures.
+    """
     found: dict[str, Any] = {}
 
     def ready() -> bool:
-        found.update(shop.get("/api/v1/status")["serving"])
-        return found["model_version"] is not None and found["slates_pending"] == 0
+        found.update(shop.get("/api/v1/status")["figures"])
+        taken_up = found["base_offset"] >= base_offset and found["model_version"] > 0
+        return bool(taken_up and found["answers_ready"] >= found["customers"] > 0)
 
     wait_until(shop, "every customer had an answer", ready)
     return found
