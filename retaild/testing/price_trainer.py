@@ -176,25 +176,30 @@ class PriceTrainerConformance:
     """What the host expects of a trainer with `produces="price"`."""
 
     @pytest.fixture(scope="class")
-    def shop(self) -> SimulatedShop:
+    @classmethod
+    def shop(cls) -> SimulatedShop:
         return simulate_shop()
 
     @pytest.fixture(scope="class")
-    def lake(self, shop: SimulatedShop, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    @classmethod
+    def lake(cls, shop: SimulatedShop, tmp_path_factory: pytest.TempPathFactory) -> Lake:
         return write_shop(shop, tmp_path_factory.mktemp("lake"))
 
     @pytest.fixture(scope="class")
-    def trainer(self) -> Trainer:
+    @classmethod
+    def trainer(cls) -> Trainer:
         raise NotImplementedError("Override the fixture `trainer`.")
 
     @pytest.fixture(scope="class")
+    @classmethod
     def result(
-        self, trainer: Trainer, lake: Lake, tmp_path_factory: pytest.TempPathFactory
+        cls, trainer: Trainer, lake: Lake, tmp_path_factory: pytest.TempPathFactory
     ) -> TrainingResult:
         return trainer.train(training_context(lake, tmp_path_factory.mktemp("artifact")))
 
     @pytest.fixture(scope="class")
-    def model(self, trainer: Trainer, result: TrainingResult) -> PriceModel:
+    @classmethod
+    def model(cls, trainer: Trainer, result: TrainingResult) -> PriceModel:
         model: PriceModel = trainer.load(result.artifact)
         return model
 

@@ -14,6 +14,9 @@ from retaild_plugins.trainers.price.config import PriceConfig
 
 Vector = NDArray[np.float64]
 
+#: A log price ratio beyond all sense.
+_FAR = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
@@ -95,9 +98,8 @@ class Curve:
         return (net - self.objective.margin * (self.cost or 0.0)) * units
 
     def price_for_units(self, units: float) -> float:
-        """The price at which so many units a week are expected; inf for none, 0 for any."""
-        if units <= 0:
-            return math.inf
+        """The price at which so many units a week are expected (kept finite at the extremes)."""
         if self.units_now <= 0:
             return 0.0
-        return float(self.price_now * (units / self.units_now) ** (1 / self.demand.elasticity))
+        demanded = math.log(max(units, 1e-9) / self.units_now) / self.demand.elasticity
+        return self.price_now * math.exp(min(max(demanded, -_FAR), _FAR))

@@ -18,7 +18,7 @@ class PriceGrid:
 
     def __init__(self, bands: Sequence[EndingBand], currency: Currency) -> None:
         starts = [currency.at_least(band.from_price) for band in bands]
-        ends: list[int | None] = [*starts[1:], None]
+        ends: list[int | None] = [*starts[1:], None][: len(starts)]
         self._bands = [
             (start, end, _steps(band.endings))
             for start, end, band in zip(starts, ends, bands, strict=True)

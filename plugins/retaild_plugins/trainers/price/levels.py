@@ -14,7 +14,7 @@ Vector = NDArray[np.float64]
 #: Weeks after which a week counts half as much for the present rate of sale.
 HALF_LIFE = 4.0
 #: Weight, in weeks, of a product's rate over all its weeks beside the recent ones.
-_LONG_RUN_WEEKS = 1.0
+_LONG_RUN_WEEKS = 0.25
 
 
 @dataclass(frozen=True, slots=True)

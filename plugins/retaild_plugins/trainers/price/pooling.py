@@ -35,7 +35,7 @@ PUBLISHED_SPREAD = 1.0
 #: that demand stays put for its own part when a price changes is not believed on thin evidence.
 SPREAD_SCALE = 0.5
 DRIFT_SCALE = 0.1
-_SPREADS = np.geomspace(0.08, 3.2, 10)
+_SPREADS = np.geomspace(0.08, 3.2, 20)
 _DRIFTS = np.geomspace(0.05, 1.2, 9)
 #: Cells with less weight than this share of the best one are left out.
 _NEGLIGIBLE = 1e-3

@@ -9,9 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import stats
-
-from retaild.testing.price_trainer import simulate_shop
 from retaild_plugins.trainers.price.correlation import Correlation, fit_correlation
 from retaild_plugins.trainers.price.estimate import Fit, TooFewProductsError, fit_demand
 from retaild_plugins.trainers.price.levels import recent_level
@@ -25,6 +22,9 @@ from retaild_plugins.trainers.price.panel import Panel, build_panel
 from retaild_plugins.trainers.price.pooling import Cell, Estimates, Pool, fit_pool
 from retaild_plugins.trainers.price.posterior import Posterior, truncated
 from retaild_plugins.trainers.price.shelf import shelf_prices
+from scipy import stats
+
+from retaild.testing.price_trainer import simulate_shop
 
 Vector = NDArray[np.float64]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
-
-from retaild.api.base import BuildContext
-from retaild.api.trainer import Trainer
-from retaild.testing.price_trainer import PriceTrainerConformance
 from retaild_plugins.trainers.price import artifact, plugin
 from retaild_plugins.trainers.price.artifact import ArtifactError, DemandTable
 from retaild_plugins.trainers.price.config import PriceConfig
 from retaild_plugins.trainers.price.trainer import PriceTrainer
+
+from retaild.api.base import BuildContext
+from retaild.api.trainer import Trainer
+from retaild.testing.price_trainer import PriceTrainerConformance
 
 FOLDER = Path(plugin.__file__).parent
 

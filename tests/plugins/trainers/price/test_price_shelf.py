@@ -6,7 +6,6 @@ from datetime import date
 
 import numpy as np
 import pytest
-
 from retaild_plugins.trainers.price.lines import SaleLines
 from retaild_plugins.trainers.price.panel import build_panel, on_sale
 from retaild_plugins.trainers.price.shelf import shelf_prices
@@ -50,7 +49,8 @@ def test_single_bargains_are_not_a_price_change() -> None:
 
 def test_a_price_list_that_runs_beside_is_none_of_the_shelf() -> None:
     """Wholesale at 1.80 every day, and on days 6 to 8 nobody else came: still 2.00."""
-    shelf = [("A", d, f"a{d}{n}", 2.00, 1.0) for d in range(14) if not 6 <= d <= 8 for n in range(4)]
+    open_days = [day for day in range(14) if not 6 <= day <= 8]
+    shelf = [("A", day, f"a{day}{n}", 2.00, 1.0) for day in open_days for n in range(4)]
     beside = [("A", day, f"w{day}{n}", 1.80, 24.0) for day in range(14) for n in range(2)]
     assert path_of(lines(shelf + beside)) == [2.00] * 14
 
