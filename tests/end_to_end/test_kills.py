@@ -88,6 +88,10 @@ class Appliance:
             state.close()
         return found
 
+    def alive(self, name: str) -> bool:
+        self.ensure_running()
+        return name in self.processes()
+
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
@@ -165,23 +169,37 @@ def query(lake: Lake, sql: str, *tables: str) -> tuple[Any, ...]:
         return row
 
 
-def kill_again_and_again(appliance: Appliance, kills: int, seed: int) -> dict[str, int]:
-    """Kill `kills` random processes at random moments; how often each was hit."""
+def kill_again_and_again(appliance: Appliance, exports: list[Path], kills: int, seed: int) -> None:
+    """Kill each kind of process `kills` / 4 times, in random order, at random moments.
+
+    Meanwhile the exports arrive in the inbox one by one, spread over the kills.
+    """
     chance = random.Random(seed)
-    hit: dict[str, int] = {}
-    while sum(hit.values()) < kills:
-        appliance.ensure_running()
-        time.sleep(chance.uniform(0.05, 0.9))
-        running = appliance.processes()
-        if running:
-            # The daemon takes everyone along: hit it less often than the workers.
-            name = chance.choice([*sorted(running)] * 2 + ["daemon"] * ("daemon" in running))
-            with suppress(ProcessLookupError):
-                os.kill(running[name], signal.SIGKILL)
-                hit[name] = hit.get(name, 0) + 1
-            if name == "daemon" and appliance.process is not None:
-                appliance.process.wait()
-    return hit
+    targets = ["daemon", "ingest", "stream", "serve"] * (kills // 4)
+    chance.shuffle(targets)
+    waiting = list(exports)
+    for number, target in enumerate(targets):
+        while len(waiting) > len(exports) * (1 - (number + 1) / len(targets)):
+            export = waiting.pop(0)
+            export.rename(appliance.inbox / export.name)
+        assert wait_for(lambda name=target: appliance.alive(name), 30), f"{target} did not return"
+        time.sleep(chance.uniform(0.0, 0.6))
+        pid = appliance.processes().get(target)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        if target == "daemon" and appliance.process is not None:
+            appliance.process.wait()
+
+
+def split_by_receipt(data: Path, directory: Path, parts: int) -> list[Path]:
+    """The year as several exports; a receipt's lines stay together, as a till would write them."""
+    directory.mkdir()
+    paths = [directory / f"export-{part:02}.parquet" for part in range(parts)]
+    with duckdb.connect() as connection:
+        for part, path in enumerate(paths):
+            query = f"SELECT * FROM '{data}' WHERE hash(InvoiceNo) % {parts} = {part}"
+            connection.execute(f"COPY ({query}) TO '{path}'")
+    return paths
 
 
 def wait_for(condition: Any, seconds: float) -> bool:
@@ -197,12 +215,10 @@ def survive(appliance: Appliance, online_retail: Path, kills: int, seed: int) ->
     appliance.ensure_running()
     till = Till(appliance.port)
     till.start()
-    data = online_retail.read_bytes()
-    (appliance.inbox / "year.part").write_bytes(data)
-    (appliance.inbox / "year.part").rename(appliance.inbox / "year.parquet")
-    hit = kill_again_and_again(appliance, kills, seed)
+    exports = split_by_receipt(online_retail, appliance.root / "exports", 10)
+    kill_again_and_again(appliance, exports, kills, seed)
+    assert not list((appliance.root / "exports").iterdir())
     appliance.ensure_running()
-    assert set(hit) == {"daemon", "ingest", "stream", "serve"}, hit
 
     lake = Lake(appliance.data.lake)
 
