@@ -100,7 +100,9 @@ class Background:
             end = self._bus.end()
             facts = self._engine.facts
             if end.offset > facts.offset:
-                progress.tail_rows += await self._tail.catch_up(facts, self._absorb)
+                progress.tail_rows += await self._tail.catch_up(
+                    facts, self._absorb, self._engine.own
+                )
             if facts is self._engine.facts and not progress.ready:
                 progress.ready, progress.reason = True, ""
                 _log.info("ready: %d customers", len(facts.customers))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from retaild.api.recommender import CustomerState, Purchase
 from retaild.runtime.serving.base import Base
-from retaild.runtime.serving.keys import KeySet, key, line_key, receipt_key
+from retaild.runtime.serving.keys import KeySet, known_key, line_key, receipt_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,6 +159,14 @@ class Customers:
         row = self._rows.get(customer_id)
         return None if row is None else self._from_base(customer_id, row)
 
+    def state(self, customer_id: str) -> CustomerState | None:
+        """What a model is told of the customer: a record's larger part is left in the file."""
+        row = self._rows.get(customer_id)
+        if customer_id in self._live or row is None or customer_id in self._base.activity:
+            record = self.get(customer_id)
+            return None if record is None else record.state
+        return self._state(customer_id, row)
+
     def touch(self, customer_id: str) -> Record:
         record = self._live.get(customer_id)
         if record is None:
@@ -177,11 +185,13 @@ class Customers:
     def buy(self, record: Record, event: dict[str, Any], product: int) -> None:
         """A line of type `sale`."""
         state, time = record.state, event["event_time"]
-        customer = key(state.customer_id)
-        receipt = key(f"{event.get('store') or 'main'}\x1f{event['receipt_id']}")
+        customer = known_key(state.customer_id)
+        receipt = known_key(f"{event.get('store') or 'main'}\x1f{event['receipt_id']}")
         if self._receipts.add(receipt_key(customer, receipt)):
             state.receipts += 1
-        times = 1 if self._lines.add(line_key(customer, receipt, key(event["product_id"]))) else 0
+        times = (
+            1 if self._lines.add(line_key(customer, receipt, known_key(event["product_id"]))) else 0
+        )
         held = state.purchases.get(product)
         if held is None:
             state.purchases[product] = Purchase(times, event["quantity"], time, time)
@@ -202,15 +212,19 @@ class Customers:
         country = columns["country"][row] or columns["line_country"][row]
         return country, columns["receipts"][row], columns["last_time"][row]
 
-    def _from_base(self, customer_id: str, row: int) -> Record:
+    def _state(self, customer_id: str, row: int) -> CustomerState:
         columns = self._base.customers
-        state = CustomerState(
+        return CustomerState(
             customer_id,
             purchases=self._purchases(row),
             receipts=columns["receipts"][row],
             first_time=columns["first_time"][row],
             last_time=columns["last_time"][row],
         )
+
+    def _from_base(self, customer_id: str, row: int) -> Record:
+        columns = self._base.customers
+        state = self._state(customer_id, row)
         record = Record(
             state,
             country=columns["country"][row],

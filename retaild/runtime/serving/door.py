@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,9 +23,6 @@ from retaild.runtime.serving.validation import (
     reasons,
 )
 from retaild.runtime.serving.writer import LogWriter
-
-#: Events are applied in parts of so many rows, with a turn for others in between.
-_APPLY_ROWS = 64
 
 
 @dataclass(slots=True)
@@ -93,8 +90,6 @@ class Door:
 
     async def send(self, events: Sequence[Mapping[str, Any]]) -> Receipt:
         """Take in events from our own pages, with `family` among their fields."""
-        import json
-
         self._refuse_when_behind()
         return await self._accept(Body(json.dumps(list(events), default=str).encode(), ""))
 
@@ -113,8 +108,8 @@ class Door:
             entries.append(Entry(DeadLetter.family, "json", len(letters), encode_events(letters)))
         offset = self._engine.facts.offset
         if entries:
-            offset = (await self._writer.append(entries)).offset
-            await self._apply(entries)
+            plain = [(one.event.family, one.plain()) for one in new if one.event.family in FAMILIES]
+            offset = (await self._writer.append(entries, plain)).offset
         self._count(len(new), len(good) - len(new), bad)
         return Receipt(len(new), len(good) - len(new), reasons(bad), offset)
 
@@ -129,17 +124,6 @@ class Door:
                 seen.add(event_id)
                 new.append(checked)
         return new
-
-    async def _apply(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            if entry.rows <= _APPLY_ROWS:
-                self._engine.apply_own([entry])
-                continue
-            lines = entry.payload.split(b"\n")
-            for start in range(0, len(lines), _APPLY_ROWS):
-                part = lines[start : start + _APPLY_ROWS]
-                self._engine.apply_own([Entry(entry.family, "json", len(part), b"\n".join(part))])
-                await asyncio.sleep(0)
 
     def _count(self, accepted: int, duplicates: int, bad: Sequence[Refused]) -> None:
         self.totals.accepted += accepted

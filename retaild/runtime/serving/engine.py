@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retaild.api.bus import Entry
 from retaild.api.recommender import CustomerState, Recommendation, Recommender
-from retaild.events.codec import iter_events
 from retaild.runtime.serving.answers import Answer, Answers
 from retaild.runtime.serving.base import Base
-from retaild.runtime.serving.facts import FAMILIES, Facts
+from retaild.runtime.serving.facts import Facts
 from retaild.runtime.serving.models import Loaded
+from retaild.runtime.serving.own import OwnEntries
 from retaild.runtime.serving.pace import Pace
 from retaild.runtime.serving.popular import Popular
 from retaild.runtime.serving.products import Exclusions, ProductIndex
 from retaild.runtime.serving.render import Renderer
+from retaild.runtime.serving.writer import Durable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +64,7 @@ class Engine:
         self.clock = clock
         self.currency = settings.retaild.currency
         self.facts = Facts(Base.empty(), self.index, self.exclusions)
+        self.own = OwnEntries()
         self.loaded: Loaded | None = None
         self.answers = Answers(self.count, CAPACITY)
         self.todo: deque[str] = deque()
@@ -84,6 +85,10 @@ class Engine:
 
     # -- answers -------------------------------------------------------------------------------
 
+    def ready(self, customer_id: str) -> Answer | None:
+        """The slate of the default length if it is ranked already."""
+        return self.answers.ready.get(customer_id) if self.cached else None
+
     def answer(self, customer_id: str, count: int) -> Answer:
         """The customer's slate, ready or ranked now; of an unknown customer what is popular."""
         answers = self._answers(count)
@@ -98,8 +103,8 @@ class Engine:
         self, basket: Sequence[int], customer_id: str | None, count: int
     ) -> list[Recommendation]:
         """What goes with a basket that the caller states."""
-        record = self.facts.customers.get(customer_id) if customer_id else None
-        return self._offers(record.state if record else None, basket, count)
+        state = self.facts.customers.state(customer_id) if customer_id else None
+        return self._offers(state, basket, count)
 
     def similar(self, product: int, count: int) -> list[Recommendation]:
         found = self._recommender.similar(product, count)
@@ -122,13 +127,16 @@ class Engine:
 
     # -- changes -------------------------------------------------------------------------------
 
-    def apply_own(self, entries: Iterable[Entry]) -> None:
-        """Apply entries that this process has made durable, ahead of the log's tail."""
-        for entry in entries:
-            if entry.family in FAMILIES:
-                for event in iter_events(entry.family, entry.codec, entry.payload):
-                    self.facts.apply(entry.family, event)
+    async def take(self, durable: Durable) -> None:
+        """Apply what this process has made durable, ahead of the log's tail, in slices."""
+        slice_ = self.pace.slice()
+        for family, event in durable.events:
+            self.facts.apply(family, event)
+            if slice_.over():
+                self.absorb(hurry=True)
+                await slice_.pause()
         self.absorb(hurry=True)
+        self.own.add(durable.entries)
 
     def absorb(self, hurry: bool = False) -> None:
         """Make catalogue and answers agree with the facts. `hurry`: new products count at once."""
@@ -235,9 +243,9 @@ class Engine:
         return found
 
     def _rank(self, customer_id: str, answers: Answers) -> Answer:
-        record = self.facts.customers.get(customer_id)
-        assert record is not None
-        offers = self._offers(record.state, tuple(record.state.basket), answers.count)
+        state = self.facts.customers.state(customer_id)
+        assert state is not None
+        offers = self._offers(state, tuple(state.basket), answers.count)
         body = self.body(customer_id, offers)
         return answers.put(customer_id, body, [offer.product for offer in offers])
 

@@ -7,6 +7,7 @@ keep that question in memory. Two of a hundred million ids share a key with prob
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,10 @@ def key(text: str) -> int:
     """What DuckDB's `md5_number_lower(text)` gives."""
     digest = hashlib.md5(text.encode(), usedforsecurity=False).digest()
     return int.from_bytes(digest[8:], "little")
+
+
+#: For ids that come again: customers, products, the receipts of the moment.
+known_key = lru_cache(maxsize=100_000)(key)
 
 
 def receipt_key(customer: int, receipt: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from retaild.api.bus import Entry
 from retaild.api.pricing import Demand, PriceModel, PriceState
 from retaild.events import Price
-from retaild.events.codec import encode_events
+from retaild.events.codec import encode_events, iter_events
 from retaild.runtime.pricing import payload
 from retaild.runtime.pricing.decisions import Decisions, LedgerEntry
 from retaild.runtime.pricing.errors import UnknownProposalError
@@ -216,8 +216,8 @@ class Decider:
 
     async def _take(self, event: Price) -> None:
         entries = [Entry("price", "json", 1, encode_events([event]))]
-        await self._writer.append(entries)
-        self._engine.apply_own(entries)
+        plain = [("price", one) for one in iter_events("price", "json", entries[0].payload)]
+        await self._writer.append(entries, plain)
 
     def _ledger(self, product_id: str) -> Ledger:
         product = self._engine.index.find(product_id)

@@ -86,7 +86,7 @@ def build(context: Context) -> Services:
     reading, writing = context.bus(), context.bus()
     reading.open()
     background = Background(engine, reading, context.data.online, _follower(context, "recommender"))
-    writer = LogWriter(writing, settings.api.queue)
+    writer = LogWriter(writing, settings.api.queue, engine.take)
     vitals = Vitals(context, engine, background, reading)
     door = partial(
         Door,

@@ -9,6 +9,7 @@ from typing import Any
 from retaild.api.bus import Bus, LogEntry, TrimmedError
 from retaild.events.codec import decode_table, iter_events
 from retaild.runtime.serving.facts import Facts
+from retaild.runtime.serving.own import OwnEntries
 from retaild.runtime.serving.pace import Pace
 
 #: Rows asked of the log at a time; and of a large entry, decoded at a time.
@@ -25,10 +26,16 @@ class Tail:
         self._bus = bus
         self._pace = pace
 
-    async def catch_up(self, facts: Facts, absorb: Callable[[], None] | None = None) -> int:
+    async def catch_up(
+        self,
+        facts: Facts,
+        absorb: Callable[[], None] | None = None,
+        own: OwnEntries | None = None,
+    ) -> int:
         """Apply what there is now; the rows read. Between slices the loop runs on.
 
-        `absorb` is called before others get their turn, so that they see whole changes.
+        `absorb` is called before others get their turn, so that they see whole changes. Entries in
+        `own` are applied to these facts already.
         """
         rows = 0
         while True:
@@ -38,6 +45,9 @@ class Tail:
             slice_ = self._pace.slice()
             for entry in entries:
                 rows += entry.entry.rows
+                if own is not None and own.take(entry.entry):
+                    facts.offset = entry.offset + 1
+                    continue
                 async for event in self._events(facts, entry):
                     facts.apply(entry.entry.family, event)
                     if slice_.over():

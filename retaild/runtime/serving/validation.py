@@ -8,9 +8,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from retaild.events import FAMILIES, DeadLetter, Event
 from retaild.events.cards import PRODUCT_FIELDS, find_card, mask
@@ -29,11 +31,17 @@ _MAX_REASON = 500
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An event, and its line in the log."""
+    """An event, its line in the log, and its plain form for the facts."""
 
     index: int
     event: Event
     line: bytes
+
+    def plain(self) -> dict[str, Any]:
+        """What `iter_events` would make of the line: numbers as float, times in seconds (UTC)."""
+        return {
+            name: _plain(value) for name, value in self.event.__dict__.items() if value is not None
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +115,8 @@ class Body:
 
     def _take_json(self, body: bytes) -> None:
         try:
-            value = json.loads(body)
-        except (ValueError, RecursionError) as error:
+            value = from_json(body)
+        except ValueError as error:
             if body.strip().count(b"\n") and body.lstrip()[:1] == b"{":
                 self._take_lines(body)
                 if any(isinstance(element, dict) for element in self.elements):
@@ -121,6 +129,12 @@ class Body:
         if not isinstance(value, list):
             raise BadEventsError(f"it is a JSON {type(value).__name__}")
         self.elements = value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.timestamp() if isinstance(value, datetime) else value
 
 
 def check(body: Body, defaults: Defaults) -> tuple[list[Checked], list[Refused]]:
@@ -224,8 +238,8 @@ def _complaint(fault: Any) -> str:
 
 def _line_value(line: bytes) -> Any:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
+        return from_json(line)
+    except ValueError:
         return Unreadable(line.decode("utf-8", "replace"))
 
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retaild.events.codec import iter_events
 from retaild.runtime.serving.errors import BadEventsError, TooManyEventsError
 from retaild.runtime.serving.validation import MAX_EVENTS, Body, Defaults, check, dead_letter
-from tests.runtime.serving.shops import NOON, Till
+from tests.runtime.serving.shops import NOON, Till, busy_month
 
 DEFAULTS = Defaults("api", "main", NOON)
 #: Visa's published test number; passes Luhn, in Visa's range.
@@ -101,6 +102,14 @@ def test_till_events_come_through_unchanged() -> None:
     good, bad = check(Body(json.dumps(events).encode(), ""), DEFAULTS)
     assert not bad
     assert [one.event.event_id for one in good] == [event["event_id"] for event in events]
+
+
+def test_the_plain_form_is_what_the_log_gives_back() -> None:
+    for event in busy_month(9, days=3):
+        (checked,), _ = check(Body(json.dumps(event).encode(), ""), DEFAULTS)
+        family = checked.event.family
+        (from_log,) = iter_events(family, "json", checked.line)
+        assert checked.plain() == from_log
 
 
 @given(st.lists(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=4)))
