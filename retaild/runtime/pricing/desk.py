@@ -5,7 +5,7 @@ For jobs and commands: it reads the lake. The server keeps the same things in me
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from retaild.runtime.pricing.errors import (
     UnpricedProductError,
 )
 from retaild.runtime.pricing.journal import Journal
-from retaild.runtime.pricing.ledger import Ledger, read_ledgers
+from retaild.runtime.pricing.ledger import Ledger, read_announced, read_ledgers
 from retaild.runtime.pricing.products import (
     PricedProduct,
     price_state,
@@ -61,7 +61,14 @@ class PriceDesk:
 
     @cached_property
     def products(self) -> dict[str, PricedProduct]:
-        return read_products(self.context.lake())
+        """All that have a price. One announced since the last gold run counts already."""
+        lake, now = self.context.lake(), self.context.settings.now()
+        products = read_products(lake)
+        for product_id, ledger in read_announced(lake).items():
+            announced = ledger.in_force(now)
+            if announced is not None and product_id in products:
+                products[product_id] = replace(products[product_id], price=announced.price)
+        return products
 
     @cached_property
     def competitors(self) -> dict[str, float]:

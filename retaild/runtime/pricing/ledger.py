@@ -16,7 +16,7 @@ from typing import Any
 from retaild.api.lake import Lake
 from retaild.runtime.serving.ledger import THIRTY_DAYS, Announcement, Ledger
 
-__all__ = ["Announcement", "Ledger", "lowest_price_30_days", "read_ledgers"]
+__all__ = ["Announcement", "Ledger", "lowest_price_30_days", "read_announced", "read_ledgers"]
 
 
 def lowest_price_30_days(history: Ledger, at: float, *, progressive: bool = False) -> float | None:
@@ -60,14 +60,20 @@ def read_ledgers(lake: Lake, product_ids: list[str] | None = None) -> dict[str, 
 
     Reads what gold.price_history saw at the till and every price event of silver.
     """
-    ledgers: defaultdict[str, Ledger] = defaultdict(Ledger)
+    ledgers = read_announced(lake, product_ids)
     observed = _rows(
         lake, "gold.price_history", ["product_id", "valid_from", "price", "kind"], product_ids
     )
     for row in sorted(observed, key=lambda row: row["valid_from"]):
         if row["kind"] == "observed":
             seen = (row["valid_from"].timestamp(), float(row["price"]))
-            ledgers[row["product_id"]].observed.append(seen)
+            ledgers.setdefault(row["product_id"], Ledger()).observed.append(seen)
+    return ledgers
+
+
+def read_announced(lake: Lake, product_ids: list[str] | None = None) -> dict[str, Ledger]:
+    """As `read_ledgers`, with the announced prices alone: there are few, so this is quick."""
+    ledgers: defaultdict[str, Ledger] = defaultdict(Ledger)
     for row in _rows(lake, "silver.price", None, product_ids):
         ledgers[row["product_id"]].announce(Announcement.of(_plain(row)))
     return dict(ledgers)
