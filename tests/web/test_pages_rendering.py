@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from retaild.web.assets import Assets
+from retaild.web.assets import Assets, squeezed
 from tests.web.desk_data import HOSTILE, ShopPages
 from tests.web.site import site
 
@@ -257,3 +257,13 @@ def test_marks_say_what_changed(ask: Ask) -> None:
     assert found[now[1]] == "down"
     assert found[now[2]] == "new"
     assert found[now[3]] == ""
+
+
+def test_style_is_squeezed_without_change_of_meaning() -> None:
+    style = """/* words */
+    .a > .b ,\n .c:is(p, td) { color : red; content: " ↑" }
+    @media (max-width: 9px) and (min-width: 1px) { .d .e { margin: -1px auto } }"""
+    assert squeezed(style) == (
+        '.a > .b,.c:is(p,td){color : red;content: " ↑"}'
+        "@media (max-width: 9px) and (min-width: 1px){.d .e{margin: -1px auto}}"
+    )
