@@ -108,7 +108,7 @@ def show(
         return Rows(name, int(table.version()), rows, total)
     with duckdb.connect() as connection:
         # A condition is no place to read or write files.
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         connection.register("chosen", dataset)
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:

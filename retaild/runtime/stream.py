@@ -52,8 +52,9 @@ class StreamWorker:
             progress = self._persistently(self.processor.step)
             if progress is None:
                 return
-            backlog = self._tell(progress)
-            if progress.rows == before or not backlog:
+            waiting = self._tell(progress)
+            moved = progress.rows > before or progress.written or progress.duplicates
+            if not (waiting and moved):
                 self._pause(interval - (time.monotonic() - began))
 
     def _open(self) -> StreamProgress:

@@ -23,7 +23,7 @@ class QualityTables:
     def __init__(self, lake: Lake, until: int, since: datetime | None, now: datetime) -> None:
         self._lake, self._until, self._since, self._now = lake, until, since, now
         self._connection = duckdb.connect(config={"threads": 1, "memory_limit": "1GiB"})
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
 
     def __enter__(self) -> QualityTables:
         return self

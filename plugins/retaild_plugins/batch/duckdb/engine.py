@@ -37,7 +37,7 @@ class DuckDBEngine:
                 "temp_directory": str(self._spill),
             }
         )
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
 
     def run(self, tables: Sequence[BatchTable]) -> list[BatchResult]:
         """Silver is read as it is now, once for all tables: they agree with one another."""

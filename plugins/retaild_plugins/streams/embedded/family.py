@@ -32,6 +32,9 @@ class FamilyStream:
         self._silver = StreamTable(lake, pipeline.table(), self._schema)
         keys = [step.key for step in pipeline.rows() if isinstance(step, Dedup)]
         self._dedups = [Deduplicator(lake, pipeline.table(), key, sql.hashes) for key in keys]
+        self._due_bronze: list[pa.Table] = []
+        #: (rows silver has got, rows it had before a crash) of each micro-batch.
+        self._due_windows: list[tuple[pa.Table, pa.Table]] = []
         self._windows: WindowPart | None = None
         emit = next((step for step in pipeline.windows() if isinstance(step, Emit)), None)
         if emit is not None:
@@ -46,14 +49,11 @@ class FamilyStream:
         if self._windows:
             self._windows.load(self._schema, self._newest())
 
-    def write_bronze(self, rows: pa.Table, until: int) -> None:
-        """Append the events as they were accepted."""
-        self._bronze.append(self._bronze.missing(rows, until), until)
-
     def write_silver(self, rows: pa.Table, letters: list[Letter], until: int) -> tuple[int, int]:
         """Run the pipeline; rows written, and rows left out because silver has them.
 
-        Rows that a step cannot make anything of are added to `letters`.
+        Rows that a step cannot make anything of are added to `letters`. Bronze and windows are due
+        from now on.
         """
         clean = self._clean(rows, letters)
         missing = self._silver.missing(clean, until)
@@ -65,9 +65,23 @@ class FamilyStream:
         self._silver.append(fresh.rows, until)
         for dedup in self._dedups:
             dedup.remember(fresh.hashes)
-        if self._windows:
-            self._windows.carry(fresh.rows, there, until)
+        self._due_bronze.append(rows)
+        self._due_windows.append((fresh.rows, there))
         return fresh.rows.num_rows, fresh.duplicates
+
+    def write_bronze(self, until: int) -> None:
+        """Append the events that are due as they were accepted."""
+        if self._due_bronze:
+            rows = pa.concat_tables(self._due_bronze)
+            self._bronze.append(self._bronze.missing(rows, until), until)
+            self._due_bronze = []
+
+    def write_windows(self, until: int) -> None:
+        """Bring the windows of the rows that are due up to date."""
+        if self._due_windows and self._windows:
+            written, replayed = zip(*self._due_windows, strict=True)
+            self._windows.carry(pa.concat_tables(written), pa.concat_tables(replayed), until)
+        self._due_windows = []
 
     def _clean(self, rows: pa.Table, letters: list[Letter]) -> pa.Table:
         for step in self._stateless:

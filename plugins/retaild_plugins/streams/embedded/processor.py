@@ -1,24 +1,27 @@
-"""The stream processor: reads the log, writes bronze, silver and windows."""
+"""The stream processor: reads the log, writes silver, bronze and windows."""
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from retaild.api import BuildContext, Bus, Lake, RetaildError, StreamProgress
+from retaild.api import BuildContext, Bus, Lake, LogEntry, RetaildError, StreamProgress
 from retaild.api.errors import TransientError
 from retaild.pipeline.streams import PROGRESS_TABLE, stream_pipelines
 from retaild_plugins.streams.embedded.config import EmbeddedStreamConfig
-from retaild_plugins.streams.embedded.decode import MicroBatch, decode
+from retaild_plugins.streams.embedded.decode import decode
 from retaild_plugins.streams.embedded.family import FamilyStream
 from retaild_plugins.streams.embedded.letters import letter_table
 from retaild_plugins.streams.embedded.sql import Sql
 from retaild_plugins.streams.embedded.tables import StreamTable
 
 _DEAD = "dead_letter"
+
+#: So many micro-batches silver may be ahead of bronze and windows.
+_AHEAD = 2
 
 
 class LakeAheadError(RetaildError):
@@ -44,10 +47,12 @@ class LakeWriteError(TransientError):
 
 
 class EmbeddedProcessor:
-    """Carries micro-batches: bronze beside silver on two cores, then windows, then the marker.
+    """Carries micro-batches: silver first, then bronze beside windows, then the marker.
 
-    Each table commits for itself with the log offset it has got to, so a crash between two commits
-    is healed by the next run: it starts at the marker and each table leaves out what it has.
+    While the log holds more, silver goes ahead by some micro-batches: it is what people wait for,
+    and bronze is written in larger pieces. Each table commits for itself with the log offset it has
+    got to, so a crash between two commits is healed by the next run: it starts at the marker and
+    each table leaves out what it has.
     """
 
     def __init__(self, config: EmbeddedStreamConfig, context: BuildContext) -> None:
@@ -58,7 +63,8 @@ class EmbeddedProcessor:
         self._pool: ThreadPoolExecutor | None = None
         self._families: dict[str, FamilyStream] = {}
         self._marker = StreamTable(self._lake, PROGRESS_TABLE, pa.schema([("offset", pa.int64())]))
-        self._progress = StreamProgress(0, 0)
+        #: Up to where all tables are written, and up to where silver is.
+        self._done = self._ahead = StreamProgress(0, 0)
         self._sound = False
 
     def open(self, bus: Bus) -> StreamProgress:
@@ -66,26 +72,25 @@ class EmbeddedProcessor:
         self._sql = Sql(self._context.threads)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="bronze")
         self._load()
-        return self._progress
+        return self._done
 
     def step(self) -> StreamProgress:
         assert self._bus is not None, "the stream processor is not open"
+        written = duplicates = 0
         try:
             if not self._sound:
                 self._load()
-            entries = self._bus.read(self._progress.offset, self._config.batch_rows)
+            entries = self._bus.read(self._ahead.offset, self._config.batch_rows)
+            self._sound = not entries  # until memory agrees with the lake again
             if entries:
-                self._sound = False  # until all is written and memory agrees with the lake
-                last = entries[-1]
-                until, rows = last.offset + 1, last.rows_before + last.entry.rows
-                written, duplicates = self._carry(decode(entries), until)
-                self._progress = StreamProgress(until, rows, written, duplicates)
-                self._sound = True
-            else:
-                self._progress = StreamProgress(self._progress.offset, self._progress.rows)
+                written, duplicates = self._silver(entries)
+            if self._ahead != self._done and self._shall_finish(self._bus):
+                self._sound = False
+                self._finish()
+            self._sound = True
         except (DeltaError, OSError) as error:
             raise LakeWriteError(error) from error
-        return self._progress
+        return StreamProgress(self._done.offset, self._done.rows, written, duplicates)
 
     def close(self) -> None:
         if self._pool is not None:
@@ -110,12 +115,14 @@ class EmbeddedProcessor:
             raise LakeAheadError(offset, end.offset)
         following = self._bus.read(offset, 1) if offset < end.offset else []
         rows = following[0].rows_before if following else end.rows
-        self._progress = StreamProgress(offset, rows)
+        self._done = self._ahead = StreamProgress(offset, rows)
         self._sound = True
 
-    def _carry(self, batch: MicroBatch, until: int) -> tuple[int, int]:
-        """Write a micro-batch; rows new in silver, and rows silver had."""
-        bronze: list[Future[None]] = []
+    def _silver(self, entries: Sequence[LogEntry]) -> tuple[int, int]:
+        """Write a micro-batch to silver; rows new there, and rows it had."""
+        last = entries[-1]
+        until = last.offset + 1
+        batch = decode(entries)
         written = duplicates = 0
         # Dead letters last: the others may add to them.
         for name in sorted(self._families, key=_DEAD.__eq__):
@@ -123,29 +130,28 @@ class EmbeddedProcessor:
             if name == _DEAD and batch.letters:
                 own = letter_table(batch.letters, self._context.store)
                 rows = own if rows is None else pa.concat_tables([rows, own])
-            if rows is None or not rows.num_rows:
-                continue
-            counts = self._family(name, rows, batch, until, bronze)
-            written, duplicates = written + counts[0], duplicates + counts[1]
+            if rows is not None and rows.num_rows:
+                counts = self._families[name].write_silver(rows, batch.letters, until)
+                written, duplicates = written + counts[0], duplicates + counts[1]
+        self._ahead = StreamProgress(until, last.rows_before + last.entry.rows)
+        return written, duplicates
+
+    def _shall_finish(self, bus: Bus) -> bool:
+        """Now that there is time, or because memory is bounded."""
+        waiting = self._ahead.rows - self._done.rows
+        return self._ahead.offset >= bus.end().offset or waiting >= _AHEAD * self._config.batch_rows
+
+    def _finish(self) -> None:
+        """Write what silver is ahead of, on two cores, and then the marker."""
+        assert self._pool is not None
+        until = self._ahead.offset
+        bronze = [self._pool.submit(f.write_bronze, until) for f in self._families.values()]
+        try:
+            for family in self._families.values():
+                family.write_windows(until)
+        finally:
+            wait(bronze)  # nothing may go on writing while the lake is read anew
         for future in bronze:
             future.result()
         self._marker.mark(until)
-        return written, duplicates
-
-    def _family(
-        self,
-        name: str,
-        rows: pa.Table,
-        batch: MicroBatch,
-        until: int,
-        bronze: list[Future[None]],
-    ) -> tuple[int, int]:
-        assert self._pool is not None
-        family = self._families[name]
-        bronze.append(self._pool.submit(family.write_bronze, rows, until))
-        try:
-            return family.write_silver(rows, batch.letters, until)
-        except BaseException:
-            with suppress(Exception):
-                bronze[-1].result()  # nothing may go on writing while the lake is read anew
-            raise
+        self._done = self._ahead

@@ -19,7 +19,7 @@ class Sql:
 
     def __init__(self, threads: int) -> None:
         self._connection = duckdb.connect(config={"threads": threads})
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
 
     def close(self) -> None:
         self._connection.close()
