@@ -47,7 +47,8 @@ class AssumedRows:
 def write_assumptions(sales: Path, directory: Path, assumptions: Assumptions) -> AssumedRows:
     """Write products.csv and stock.csv for the products sold in the Parquet file `sales`.
 
-    A product's usual price is the one most of its lines in the last 91 days (else ever) carry.
+    A product's usual price is the one that most of its lines of the last 28 days carry (else of the
+    last 91 days, else ever).
     """
     import duckdb
 
@@ -83,13 +84,15 @@ CREATE TABLE assumed AS
 WITH line AS (
     SELECT StockCode AS product_id, UnitPrice AS price, Quantity AS quantity,
            InvoiceDate AS sold_at,
-           InvoiceDate > max(InvoiceDate) OVER () - INTERVAL 91 DAY AS recent
+           InvoiceDate > max(InvoiceDate) OVER () - INTERVAL 91 DAY AS recent,
+           InvoiceDate > max(InvoiceDate) OVER () - INTERVAL 28 DAY AS current
     FROM read_parquet($sales)
     WHERE Quantity > 0 AND UnitPrice > 0 AND regexp_matches(StockCode, $code)
 ),
 product AS (
     SELECT product_id,
-           coalesce(mode(price) FILTER (recent), mode(price)) AS price,
+           coalesce(
+               mode(price) FILTER (current), mode(price) FILTER (recent), mode(price)) AS price,
            coalesce(sum(quantity) FILTER (recent), 0) / 13.0 AS weekly_units
     FROM line GROUP BY product_id
 )

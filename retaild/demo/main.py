@@ -102,7 +102,7 @@ def addresses(shop: Shop) -> dict[str, str]:
         "recommendations": f"{shop.url}/recommendations",
         "pricing": f"{shop.url}/pricing",
         "admin": f"{shop.url}/admin",
-        "api": f"{shop.url}/docs",
+        "api": f"{shop.url}/api/v1/openapi.json",
         "metrics": f"{shop.url}/metrics",
         "data": str(shop.data.root),
     }

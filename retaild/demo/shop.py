@@ -169,10 +169,10 @@ class Shop:
 
 
 def free_port(wanted: int | None) -> int:
-    """`wanted`, else the usual port if it is free, else any free one."""
-    if wanted is not None:
+    """`wanted`, else the usual port if it is free, else (or for 0) any free one."""
+    if wanted:
         return wanted
-    for port in (DEFAULT_PORT, 0):
+    for port in (0,) if wanted == 0 else (DEFAULT_PORT, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
