@@ -83,11 +83,18 @@ class Curve:
             margin=None if self.cost is None else (net - self.cost) * units,
         )
 
-    def cautious_value(self, prices: Any) -> Any:
-        """What a week at each price brings by the objective, seen cautiously; scalar or array."""
-        ratio = np.asarray(prices, float) / self.price_now
+    def cautious_value(self, price: float) -> float:
+        """What a week at a price brings by the objective, seen cautiously."""
+        ratio = price / self.price_now
+        exponent = self.cautious_rise if ratio > 1 else self.cautious_cut
+        return float(self._value(price, self.units_now * ratio**exponent))
+
+    def cautious_values(self, prices: Vector) -> Vector:
+        """`cautious_value` of each price."""
+        ratio = prices / self.price_now
         exponent = np.where(ratio > 1, self.cautious_rise, self.cautious_cut)
-        return self._value(prices, self.units_now * ratio**exponent)
+        values: Vector = self._value(prices, self.units_now * ratio**exponent)
+        return values
 
     def expected_value(self, price: float) -> float:
         units = self.units_now * (price / self.price_now) ** self.demand.elasticity

@@ -12,6 +12,9 @@ from retaild_plugins.trainers.price.money import Currency
 
 Grid = NDArray[np.int64]
 
+#: Minor units up to which allowed prices are kept in memory: 500.00.
+_KEPT = 50_000
+
 
 class PriceGrid:
     """Prices in minor units with allowed endings, by band."""
@@ -23,6 +26,8 @@ class PriceGrid:
             (start, end, _steps(band.endings))
             for start, end, band in zip(starts, ends, bands, strict=True)
         ]
+        #: Allowed prices up to _KEPT, made when first asked for; never changed after.
+        self._kept: Grid | None = None
 
     def between(self, low: int, high: int) -> Grid:
         """Allowed prices in low..high (both included), ascending; all whole ones without bands."""
@@ -31,6 +36,14 @@ class PriceGrid:
             return np.empty(0, np.int64)
         if not self._bands:
             return np.arange(low, high + 1)
+        if high > _KEPT:
+            return self._made(low, high)
+        if self._kept is None:
+            self._kept = self._made(1, _KEPT)
+        begin, end = np.searchsorted(self._kept, (low, high + 1))
+        return self._kept[begin:end]
+
+    def _made(self, low: int, high: int) -> Grid:
         parts = []
         # Prices below the first band's start are bound by no ending.
         first = self._bands[0][0]

@@ -109,8 +109,13 @@ def _monday(day: int) -> int:
 
 
 def _codes(column: Any) -> tuple[NDArray[np.int64], list[str]]:
+    """Codes into the sorted values: the same data give the same model, however files lie."""
     encoded = column.combine_chunks().dictionary_encode()
-    return _numbers(encoded.indices).astype(np.int64), encoded.dictionary.to_pylist()
+    values = encoded.dictionary.to_pylist()
+    order = sorted(range(len(values)), key=values.__getitem__)
+    rank = np.empty(len(values), np.int64)
+    rank[order] = np.arange(len(values))
+    return rank[_numbers(encoded.indices)], [values[place] for place in order]
 
 
 def _numbers(column: Any) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from retaild_plugins.trainers.price.curve import Curve
+from retaild_plugins.trainers.price.curve import Curve, Vector
 from retaild_plugins.trainers.price.grid import Grid, PriceGrid
 from retaild_plugins.trainers.price.money import Currency
 from retaild_plugins.trainers.price.rules import Limit
@@ -55,7 +55,7 @@ class Search:
 
     def run(self) -> Optimum:
         now = self.currency.nearest(self.curve.price_now)
-        value_now = float(self.curve.cautious_value(self.currency.amount(now)))
+        value_now = self.curve.cautious_value(self.currency.amount(now))
         prices = self.grid.between(self.low, self.high)
         values = self._values(prices)
         low, high = self._interval(None)
@@ -65,21 +65,19 @@ class Search:
             return self._toward(now, prices)
         gain = value - value_now
         wanted = max(self.least_gain, self.least_share * abs(value_now))
-        binding = self._binding(prices, values, now, value, 0.0 if best != now else wanted)
         if not compliant:
+            binding = self._binding(prices, values, now, value, 0.0)
             return Optimum(best, "must_move", gain, binding)
-        if best == now:
-            return Optimum(now, "best_already", 0.0, binding)
-        if gain < wanted:
-            binding = self._binding(prices, values, now, value_now, wanted)
-            return Optimum(now, "small_gain", gain, binding)
-        return Optimum(best, "better", gain, binding)
+        if best != now and gain >= wanted:
+            binding = self._binding(prices, values, now, value, 0.0)
+            return Optimum(best, "better", gain, binding)
+        # It stays: only rules without which it would not are worth a word.
+        binding = self._binding(prices, values, now, value_now, wanted)
+        outcome: Outcome = "best_already" if best == now else "small_gain"
+        return Optimum(now, outcome, gain, binding)
 
-    def _values(self, prices: Grid) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        values: np.ndarray[tuple[int], np.dtype[np.float64]] = self.curve.cautious_value(
-            prices / self.currency.scale
-        )
-        return values
+    def _values(self, prices: Grid) -> Vector:
+        return self.curve.cautious_values(prices / self.currency.scale)
 
     def _interval(self, without: Limit | None) -> tuple[int, int]:
         low, high = self.low, self.high
@@ -91,7 +89,7 @@ class Search:
     def _best(
         self,
         prices: Grid,
-        values: np.ndarray[tuple[int], np.dtype[np.float64]],
+        values: Vector,
         low: int,
         high: int,
         now: int,
@@ -104,7 +102,7 @@ class Search:
             at = begin + int(values[begin:end].argmax())
             best, value = int(prices[at]), float(values[at])
         if low <= now <= high:
-            value_now = float(self.curve.cautious_value(self.currency.amount(now)))
+            value_now = self.curve.cautious_value(self.currency.amount(now))
             if value_now >= value:
                 return now, value_now
         return best, value
@@ -112,7 +110,7 @@ class Search:
     def _binding(
         self,
         prices: Grid,
-        values: np.ndarray[tuple[int], np.dtype[np.float64]],
+        values: Vector,
         now: int,
         value: float,
         wanted: float,
@@ -156,8 +154,6 @@ class Search:
             low <= high and now > high and (cuts := within[(within < now) & (within >= high)]).size
         ):
             chosen = int(cuts[0])
-        gain = float(
-            self.curve.cautious_value(self.currency.amount(chosen))
-            - self.curve.cautious_value(self.currency.amount(now))
-        )
+        value = self.curve.cautious_value
+        gain = value(self.currency.amount(chosen)) - value(self.currency.amount(now))
         return Optimum(chosen, "stuck" if chosen == now else "toward", gain, broken)

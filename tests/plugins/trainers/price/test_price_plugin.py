@@ -110,3 +110,7 @@ def one_product_table() -> DemandTable:
         weeks=np.array([50]), prices=np.array([3]), tested_elasticity=-2 * one,
         tested_category=-2 * one, tested_from="2024-01-01", trained_until="2024-02-01",
     )  # fmt: skip
+
+
+def test_the_readme_shows_the_sample() -> None:
+    assert (FOLDER / "sample.toml").read_text("utf-8") in (FOLDER / "README.md").read_text("utf-8")
