@@ -35,6 +35,7 @@ def run(context: JobContext) -> dict[str, Any]:
     return {
         **figures,
         "products": len(desk.products),
+        "without_cost": sum(product.unit_cost is None for product in desk.products.values()),
         "left_out": len(candidates) - len(chosen),
         "model_version": version.version,
     }

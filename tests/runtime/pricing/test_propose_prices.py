@@ -104,7 +104,7 @@ def test_better_prices_are_opened_best_first(context: JobContext, shop: Simulate
     rows = context.state.proposals("open")
     assert result["proposals"] == len(rows) > 0
     assert result["model_version"] == 4
-    assert result["with_assumed_cost"] == len(rows)
+    assert (result["with_assumed_cost"], result["without_cost"]) == (len(rows), 0)
     assert result["rises"] + result["cuts"] == len(rows)
     gains = [r["payload"]["proposed"]["margin"] - r["payload"]["current"]["margin"] for r in rows]
     assert sum(gains) == pytest.approx(result["margin_change_per_week"], abs=0.01)

@@ -150,8 +150,9 @@ class PriceConfig(Config):
         default=0.0, ge=0, le=1, description="Tax contained in the shelf price, as a share of net."
     )
     unknown_cost: Literal["revenue", "refuse"] = Field(
-        default="revenue",
-        description="Where the unit cost is unknown: price for revenue, or propose nothing.",
+        default="refuse",
+        description="Where the unit cost is unknown: propose nothing, or price for revenue (which "
+        "takes no account of margin: where demand is elastic it lowers price after price).",
     )
     min_gain: float = Field(
         default=1.0, ge=0, description="Least expected gain a week, in currency, to bother people."

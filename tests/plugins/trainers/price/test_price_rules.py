@@ -29,7 +29,9 @@ NO_RULES = Rules(
     margin_floor=0, max_increase=1, max_decrease=1, max_period_change=None, endings=(),
     stock_cover_weeks=0,
 )  # fmt: skip
-EXACT = PriceConfig(rules=NO_RULES, risk_aversion=0, min_gain=0, min_gain_share=0)
+EXACT = PriceConfig(
+    rules=NO_RULES, risk_aversion=0, min_gain=0, min_gain_share=0, unknown_cost="revenue"
+)
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,10 @@ def test_unknown_cost_prices_for_revenue_and_says_so() -> None:
     assert "unit cost is unknown" in found.reason
 
 
-def test_unknown_cost_may_be_refused() -> None:
-    config = EXACT.model_copy(update={"unknown_cost": "refuse"})
-    assert model_of(Product(), config).propose(PriceState("A", 2.0, None)) is None
+def test_unknown_cost_is_refused_unless_configured() -> None:
+    model = model_of(Product(), PriceConfig())
+    assert model.propose(PriceState("A", 2.0, None)) is None
+    assert model.what_if(PriceState("A", 2.0, None), 2.2) is not None
 
 
 def test_tax_is_not_margin() -> None:
@@ -305,6 +308,7 @@ CONFIGS = st.builds(
     min_gain=st.sampled_from([0.0, 2.0]),
     min_gain_share=st.sampled_from([0.0, 0.01]),
     tax_rate=st.sampled_from([0.0, 0.2]),
+    unknown_cost=st.just("revenue"),
 )
 STATES = st.builds(
     PriceState,
