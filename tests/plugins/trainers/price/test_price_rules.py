@@ -339,7 +339,7 @@ class BruteForce:
         net = pence / 100 / (1 + config.tax_rate)
         weight = {"margin": 1.0, "revenue": 0.0, "mixed": config.margin_weight}[config.objective]
         cost = 0.0 if state.unit_cost is None else state.unit_cost
-        return units * (net - weight * cost)
+        return float(units * (net - weight * cost))
 
     def firm(self, pence: int) -> bool:
         """Rules on where a price may be."""
@@ -383,7 +383,7 @@ class BruteForce:
             return False
         if price < state.price and rules.stock_cover_weeks:
             units = self.units_now * (price / state.price) ** self.product.elasticity
-            return units * rules.stock_cover_weeks <= state.on_hand * (1 + 1e-6)
+            return bool(units * rules.stock_cover_weeks <= state.on_hand * (1 + 1e-6))
         return True
 
     def ends_well(self, pence: int) -> bool:
