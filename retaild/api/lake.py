@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +20,14 @@ if TYPE_CHECKING:
 #: Appends and compaction meet on one table: a commit that lost the race is tried again.
 COMMIT_RETRIES = 500
 
-#: A deletion reads what it deletes: if that changed meanwhile, it is tried anew so many times.
-DELETE_ATTEMPTS = 10
+#: Replacing files cannot be merged with another replacement of them: it is tried so many times.
+ATTEMPTS = 10
+
+#: What `join_small_files` takes for small.
+SMALL_FILE_BYTES = 8 * 1024 * 1024
+
+#: Hours that a table's log goes back, until `compact` is told otherwise.
+_LOG_HOURS = 168
 
 #: Columns whose values hardly ever repeat: building a dictionary for them is work for nothing.
 _UNIQUE_COLUMNS = ("event_id", "raw")
@@ -115,7 +122,7 @@ class Lake:
                 schema,
                 mode="ignore",
                 partition_by=partition_by,
-                configuration=dict(configuration or {}),
+                configuration={_LOG_RETENTION: _hours(_LOG_HOURS), **(configuration or {})},
             )
         table = self.table(name)
         _add_columns(table, schema)
@@ -163,32 +170,19 @@ class Lake:
         )
 
     def delete(self, name: str, where: str) -> int:
-        """Delete the rows for which the SQL predicate holds; how many there were.
-
-        Tried anew when another writer changed the same files meanwhile.
-        """
-        from deltalake.exceptions import CommitFailedError
-
-        for attempt in range(DELETE_ATTEMPTS):
-            try:
-                metrics = self.table(name).delete(where, commit_properties=_commit("", -1))
-                return int(metrics["num_deleted_rows"])
-            except CommitFailedError:
-                if attempt == DELETE_ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+        """Delete the rows for which the SQL predicate holds; how many there were."""
+        metrics = self._again(
+            name, lambda table: table.delete(where, commit_properties=_commit("", -1))
+        )
+        return int(metrics["num_deleted_rows"])
 
     def compact(self, name: str, keep_hours: int) -> dict[str, int]:
         """Make large files of small ones; drop files and log entries of versions older than that.
 
-        Appends may go on. Raises deltalake's CommitFailedError if the files to be joined were
-        replaced meanwhile: nothing has changed then.
+        Appends may go on meanwhile.
         """
+        joined = self._again(name, lambda table: _joined(table, None))
         table = self.table(name)
-        joined = table.optimize.compact(
-            writer_properties=writer_properties(_arrow_schema(table)),
-            commit_properties=_commit("", -1),
-        )
         removed = table.vacuum(
             retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False, full=True
         )
@@ -199,6 +193,22 @@ class Lake:
             "files_deleted": len(removed),
             "version": int(table.version()),
         }
+
+    def join_small_files(self, table: DeltaTable) -> None:
+        """Make files of at most SMALL_FILE_BYTES of smaller ones; larger ones are left alone.
+
+        Raises deltalake's CommitFailedError if another writer replaced some: nothing has changed.
+        """
+        _joined(table, SMALL_FILE_BYTES)
+
+    def _again(self, name: str, work: Callable[[DeltaTable], dict[str, Any]]) -> dict[str, Any]:
+        """Do what replaces files, anew if another writer replaced the same ones meanwhile."""
+        from deltalake.exceptions import CommitFailedError
+
+        for _ in range(ATTEMPTS - 1):
+            with suppress(CommitFailedError):
+                return work(self.table(name))
+        return work(self.table(name))
 
     def _write(
         self,
@@ -270,10 +280,25 @@ def _add_columns(table: DeltaTable, schema: pa.Schema) -> None:
         table.alter.add_columns(fields)
 
 
+def _joined(table: DeltaTable, target: int | None) -> dict[str, Any]:
+    metrics: dict[str, Any] = table.optimize.compact(
+        target_size=target,
+        writer_properties=writer_properties(_arrow_schema(table)),
+        commit_properties=_commit("", -1),
+    )
+    return metrics
+
+
+_LOG_RETENTION = "delta.logRetentionDuration"
+
+
+def _hours(hours: int) -> str:
+    return f"interval {hours} hours"
+
+
 def _keep_log(table: DeltaTable, hours: int) -> None:
     """A log entry without its files is of no use: both are kept equally long."""
-    wanted = f"interval {hours} hours"
-    if table.metadata().configuration.get("delta.logRetentionDuration") != wanted:
-        table.alter.set_table_properties({"delta.logRetentionDuration": wanted})
+    if table.metadata().configuration.get(_LOG_RETENTION) != _hours(hours):
+        table.alter.set_table_properties({_LOG_RETENTION: _hours(hours)})
     table.create_checkpoint()
     table.cleanup_metadata()

@@ -35,6 +35,6 @@ def compact(lake: Lake, name: str, vacuum_hours: int) -> dict[str, Any]:
     try:
         return lake.compact(name, vacuum_hours)
     except DeltaError as error:
-        # Someone replaced the very files (a gold run): the next time will do.
+        # Others kept replacing the very files: the next time will do.
         _log.warning("%s was not compacted: %s", name, error)
         return {"error": str(error)}

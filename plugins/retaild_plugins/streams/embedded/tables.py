@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake.exceptions import CommitFailedError
 
 from retaild.api import Lake
 from retaild.pipeline.streams import OFFSET, STREAM_APP
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 #: A stream commits every second: opening the table shall not read many small log entries.
 CONFIGURATION = {"delta.checkpointInterval": "50"}
+
+#: After so many appends their files are joined.
+_SMALL_FILES = 50
 
 
 class StreamTable:
@@ -31,6 +36,7 @@ class StreamTable:
         self._partition_by = partition_by
         self._handle: DeltaTable | None = None
         self._committed: int | None = None
+        self._appended = 0
 
     @property
     def committed(self) -> int:
@@ -54,39 +60,65 @@ class StreamTable:
 
     def append(self, rows: pa.Table, until: int) -> None:
         """Write rows, all of them `missing`, and commit `until` with them."""
-        if rows.num_rows:
-            rows = rows.cast(self._schema) if rows.schema != self._schema else rows
-            self._lake.append(
-                self.name, rows, app_id=STREAM_APP, offset=until, table=self._opened()
-            )
-            self._committed = until
+        if not rows.num_rows:
+            return
+        rows = rows.cast(self._schema) if rows.schema != self._schema else rows
+        self._commit(
+            lambda table: self._lake.append(
+                self.name, rows, app_id=STREAM_APP, offset=until, table=table
+            ),
+            until,
+        )
+        self._appended += 1
+        if self._appended >= _SMALL_FILES:
+            self._tidy()
 
     def replace(self, rows: pa.Table, where: str, until: int) -> None:
         """Put `rows` in the place of those for which `where` holds and commit `until`."""
-        self._lake.replace(
-            self.name,
-            rows.cast(self._schema),
-            where,
-            app_id=STREAM_APP,
-            offset=until,
-            table=self._opened(),
+        rows = rows.cast(self._schema)
+        self._commit(
+            lambda table: self._lake.replace(
+                self.name, rows, where, app_id=STREAM_APP, offset=until, table=table
+            ),
+            until,
         )
-        self._committed = until
-
-    def reset(self) -> None:
-        """Look at the table anew."""
-        self._handle = self._committed = None
 
     def mark(self, until: int) -> None:
         """Commit an offset without rows."""
-        self._lake.mark(self._opened(), STREAM_APP, until)
-        self._committed = until
+        self._commit(lambda table: self._lake.mark(table, STREAM_APP, until), until)
 
     def read(self, columns: list[str], where: pc.Expression) -> pa.Table:
         """Rows as of now."""
         if not self._lake.exists(self.name):
             return self._schema.empty_table().select(columns)
-        return self._lake.dataset(self.name).to_table(columns=columns, filter=where)
+        table = self._opened()
+        table.update_incremental()
+        return table.to_pyarrow_dataset().to_table(columns=columns, filter=where)
+
+    def reset(self) -> None:
+        """Look at the table anew."""
+        self._handle = self._committed = None
+
+    def _commit(self, write: Callable[[DeltaTable], None], until: int) -> None:
+        """Write once; a second time if upkeep changed the table's properties or files meanwhile."""
+        try:
+            write(self._opened())
+        except CommitFailedError:
+            self.reset()
+            if self.committed < until:
+                write(self._opened())
+        self._committed = until
+
+    def _tidy(self) -> None:
+        """Join the small files of single micro-batches: every commit costs more with their number.
+
+        The job `compact` makes large ones of these, in its own time.
+        """
+        self._appended = 0
+        try:
+            self._lake.join_small_files(self._opened())
+        except CommitFailedError:
+            self._handle = None  # that job was at the same files: it has done it
 
     def _opened(self) -> DeltaTable:
         if self._handle is None:
