@@ -29,6 +29,8 @@ def main() -> None:
     served = Served(config)
     try:
         served.wait()
+        while served.metric("retaild_personal_seconds") < 0:
+            time.sleep(0.2)
         fresh, accepted, reads = measure(served, ids, arguments.events)
     finally:
         served.stop()

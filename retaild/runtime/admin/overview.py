@@ -8,6 +8,7 @@ from typing import Any
 
 from retaild.config.settings import Settings
 from retaild.host.registry import KINDS, PluginRegistry
+from retaild.runtime.process import resident_bytes
 from retaild.runtime.state import State
 
 #: A worker silent for so long is shown as not alive (it beats every second).
@@ -15,18 +16,25 @@ SILENT_SECONDS = 10.0
 
 
 def workers(state: State) -> list[dict[str, Any]]:
-    """The state's rows with `alive`: running, and heard of lately."""
+    """The state's rows with `alive`: running, and heard of lately; `figures` hold the memory."""
     now = time.time()
-    return [
-        {
-            **row,
-            "figures": row["figures"] or {},
-            "alive": row["state"] == "running"
-            and row["beat"] is not None
-            and now - row["beat"] < SILENT_SECONDS,
-        }
-        for row in state.workers()
-    ]
+    return [_worker(row, now) for row in state.workers()]
+
+
+def _worker(row: dict[str, Any], now: float) -> dict[str, Any]:
+    lately = row["beat"] is not None and now - row["beat"] < SILENT_SECONDS
+    # A worker that was started by hand has no row of the daemon's.
+    shown = row["state"] or ("running" if lately else "unknown")
+    figures = dict(row["figures"] or {})
+    if row["pid"] and lately:
+        figures.setdefault("memory", resident_bytes(row["pid"]))
+    return {
+        **row,
+        "kind": row["kind"] or row["name"],
+        "state": shown,
+        "figures": figures,
+        "alive": shown == "running" and lately,
+    }
 
 
 def plugins(registry: PluginRegistry, settings: Settings) -> list[dict[str, Any]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ POLL_SECONDS = 0.01
 FOLLOW_SECONDS = 1.0
 #: Everyone is ranked anew so often: time alone changes what is due.
 RANK_AGAIN_SECONDS = 3600.0
+#: While so many rows of the log come at once, nobody is ranked ahead.
+IMPORT_ROWS = 5000
 _PLACES_AT_ONCE = 5000
 
 
@@ -48,6 +52,8 @@ class Progress:
     personal_seconds: float | None = None
     lag_rows: int = 0
     tail_rows: int = 0
+    #: Rows of the log up to where it was followed.
+    log_rows: int = 0
     errors: dict[str, str] = field(default_factory=dict)
 
 
@@ -66,9 +72,12 @@ class Background:
         self._base: tuple[str, int] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._pass_began: float | None = None
+        self._following_import = False
 
     async def start(self) -> None:
         """Take the newest snapshot, then start the tasks."""
+        # Reading imports needs it; loading it later would hold up requests.
+        await asyncio.get_running_loop().run_in_executor(None, import_module, "pyarrow.compute")
         await self._follow_base()
         await self._follow_model()
         works = (self._keep_tail, self._keep_following, self._keep_ranking, self._keep_prices)
@@ -100,9 +109,11 @@ class Background:
             end = self._bus.end()
             facts = self._engine.facts
             if end.offset > facts.offset:
+                self._following_import = end.rows - progress.log_rows > IMPORT_ROWS
                 progress.tail_rows += await self._tail.catch_up(
                     facts, self._absorb, self._engine.own
                 )
+                progress.log_rows, self._following_import = end.rows, False
             if facts is self._engine.facts and not progress.ready:
                 progress.ready, progress.reason = True, ""
                 _log.info("ready: %d customers", len(facts.customers))
@@ -149,7 +160,14 @@ class Background:
         while facts.offset < self._bus.end().offset:
             await self._tail.catch_up(facts)
         changed = _differing(engine.facts.products, facts.products) | facts.changed_products
+        old = engine.facts
         engine.take_facts(facts, changed)
+        slice_ = engine.pace.slice()
+        while old.let_go():
+            if slice_.over():
+                await slice_.pause()
+        # What is held now is held for long: the collector need not look at it.
+        gc.freeze()
 
     async def _place_products(self, base: Base) -> None:
         """Give new products their index here: the thread that builds may only look them up."""
@@ -189,8 +207,7 @@ class Background:
 
     def _rank_all(self) -> None:
         """Begin a pass over all customers, those of late first."""
-        self._engine.todo.clear()
-        self._engine.todo.extend(self._engine.facts.customers.by_recency())
+        self._engine.rank_all()
         self._pass_began = time.perf_counter()
         self.progress.personal_seconds = None
 
@@ -198,6 +215,10 @@ class Background:
         engine = self._engine
         next_pass = time.monotonic() + RANK_AGAIN_SECONDS
         while True:
+            if self._following_import:
+                # They would be ranked again and again; who asks meanwhile is ranked then.
+                await asyncio.sleep(POLL_SECONDS)
+                continue
             if not engine.todo:
                 self._pass_done()
                 if time.monotonic() > next_pass:
@@ -207,7 +228,7 @@ class Background:
                 continue
             slice_ = engine.pace.slice()
             while engine.todo and not slice_.over():
-                engine.rank_next(engine.todo.popleft())
+                engine.rank_next()
             await slice_.pause()
 
     def _pass_done(self) -> None:

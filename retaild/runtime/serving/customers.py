@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retaild.api.recommender import CustomerState, Purchase
 from retaild.runtime.serving.base import Base
@@ -21,8 +21,7 @@ ACTIONS = 200
 SCALE = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of a receipt as history shows it."""
 
     time: float
@@ -33,8 +32,7 @@ class Line:
     amount: float
 
 
-@dataclass(frozen=True, slots=True)
-class BasketAction:
+class BasketAction(NamedTuple):
     """Something put into or taken from the basket; `quantity` None: one in, or all out."""
 
     time: float
@@ -181,6 +179,13 @@ class Customers:
         if len(record.history) > 4 * HISTORY or len(record.state.views) > 4 * VIEWS:
             record.settle(self._ids)
         return record
+
+    def let_go(self) -> bool:
+        """See `Facts.let_go`."""
+        if self._live:
+            self._live.popitem()
+            return True
+        return self._receipts.let_go() or self._lines.let_go()
 
     def buy(self, record: Record, event: dict[str, Any], product: int) -> None:
         """A line of type `sale`."""

@@ -10,7 +10,7 @@ import heapq
 import json
 import logging
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,8 @@ class Engine:
         self.own = OwnEntries()
         self.loaded: Loaded | None = None
         self.answers = Answers(self.count, CAPACITY)
-        self.todo: deque[str] = deque()
+        #: Whom to rank ahead, each once; True: even if there is an answer.
+        self.todo: OrderedDict[str, bool] = OrderedDict()
         self.ranked = 0
         self._cap = rules.category_cap
         self._others: dict[int, Answers] = {}
@@ -120,10 +121,17 @@ class Engine:
     def items(self, offers: Sequence[Recommendation]) -> str:
         return self.renderer.items(offers)
 
-    def rank_next(self, customer_id: str) -> None:
-        """Rank a customer in the background's turn."""
-        if customer_id in self.facts.customers:
+    def rank_next(self) -> None:
+        """Rank the next customer in the background's turn."""
+        customer_id, again = self.todo.popitem(last=False)
+        if (again or customer_id not in self.answers.ready) and (
+            customer_id in self.facts.customers
+        ):
             self._rank(customer_id, self.answers)
+
+    def rank_all(self) -> None:
+        """Put everyone to the background's work, those of late first."""
+        self.todo = OrderedDict.fromkeys(self.facts.customers.by_recency(), True)
 
     # -- changes -------------------------------------------------------------------------------
 
@@ -146,7 +154,7 @@ class Engine:
         if facts.changed_customers:
             for customer_id in facts.changed_customers:
                 self._drop(customer_id)
-            self.todo.extend(facts.changed_customers)
+                self.todo.setdefault(customer_id, False)
             facts.changed_customers.clear()
 
     def follow_prices(self) -> None:
@@ -221,7 +229,8 @@ class Engine:
     def _drop_with(self, products: set[int]) -> None:
         self._cold.clear()
         if products:
-            self.todo.extend(self.answers.drop_with(products, len(self.index)))
+            for customer_id in self.answers.drop_with(products, len(self.index)):
+                self.todo.setdefault(customer_id, False)
             for answers in self._others.values():
                 answers.drop_with(products, len(self.index))
 

@@ -18,6 +18,7 @@ from retaild.runtime.serving.ledger import Announcement
 from retaild.runtime.serving.products import (
     MASTER_FIELDS,
     Exclusions,
+    Product,
     ProductIndex,
     Products,
     Shelf,
@@ -73,6 +74,13 @@ class Facts:
         self._apply[family](event)
         return True
 
+    def let_go(self) -> bool:
+        """Free a little of what facts that are out of service hold; False when nothing is left.
+
+        To free a million objects at once would hold up requests for a second.
+        """
+        return self.customers.let_go() or self._seen.let_go()
+
     def _sale(self, event: dict[str, Any]) -> None:
         line_type, customer_id = event.get("line_type") or "sale", event.get("customer_id")
         record = self._touched(customer_id) if customer_id else None
@@ -81,10 +89,10 @@ class Facts:
         if line_type not in ("sale", "return"):
             return
         product = self._known_product(event["product_id"], event)
-        if self.products.at(product).move(event):
+        row = self.products.rows[product]
+        if row.stock and row.move(event):
             self.changed_products.add(product)
         if line_type == "sale":
-            row = self.products.at(product)
             row.recent_receipts += 1
             row.recent_units += event["quantity"]
             self.newest_sale = max(self.newest_sale, event["event_time"])
@@ -145,19 +153,20 @@ class Facts:
         """Its index; a product never met before is described by its first sale, until gold is."""
         product = self.products.index.place(product_id)
         row = self.products.at(product)
-        if sale and row.usual is None:
-            row.usual = sale["unit_price"]
-            row.prices.observed.append((sale["event_time"], sale["unit_price"]))
-            self.changed_products.add(product)
-        if sale and row.name is None:
-            row.name = sale.get("description")
-            self.changed_products.add(product)
-        if sale and row.currency is None:
-            row.currency = sale["currency"]
+        if sale and (row.usual is None or row.name is None or row.currency is None):
+            self._describe_by_sale(product, row, sale)
         if not row.known:
             row.known = True
             self.changed_products.add(product)
         return product
+
+    def _describe_by_sale(self, product: int, row: Product, sale: dict[str, Any]) -> None:
+        if row.usual is None:
+            row.usual = sale["unit_price"]
+            row.prices.observed.append((sale["event_time"], sale["unit_price"]))
+        row.name = row.name or sale.get("description")
+        row.currency = row.currency or sale["currency"]
+        self.changed_products.add(product)
 
     def _load_products(self, base: Base, rows: list[int]) -> None:
         columns = base.products

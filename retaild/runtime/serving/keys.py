@@ -56,10 +56,11 @@ def line_keys(
 class KeySet:
     """Keys of a snapshot (sorted, usually memory-mapped) and those added since."""
 
-    __slots__ = ("_base", "_live")
+    __slots__ = ("_base", "_live", "_size")
 
     def __init__(self, base: NDArray[np.uint64]) -> None:
         self._base = base
+        self._size = len(base)
         self._live: set[int] = set()
 
     def __contains__(self, value: int) -> bool:
@@ -70,14 +71,21 @@ class KeySet:
 
     def add(self, value: int) -> bool:
         """Add it; False if it was there."""
-        if value in self._live or self._in_base(value):
+        live = self._live
+        if value in live or (self._size and self._in_base(value)):
             return False
-        self._live.add(value)
+        live.add(value)
         return True
 
+    def let_go(self) -> bool:
+        """Forget some hundred of the keys added; False if there are none."""
+        live = self._live
+        for _ in range(min(len(live), 500)):
+            live.pop()
+        return bool(live)
+
     def _in_base(self, value: int) -> bool:
-        base = self._base
-        if not len(base):
+        if not self._size:
             return False
-        place = int(base.searchsorted(np.uint64(value)))
-        return place < len(base) and int(base[place]) == value
+        place = int(self._base.searchsorted(np.uint64(value)))
+        return place < self._size and int(self._base[place]) == value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +26,9 @@ from retaild.runtime.serving.writer import LogWriter
 
 #: Threads give up the interpreter so often (seconds): a request waits no longer for one.
 SWITCH_SECONDS = 0.0005
+#: The collector of cycles looks at young objects only: a look at all of them would hold up requests
+#: for a third of a second, and what grows old here is data without cycles.
+GARBAGE = (1000, 10, 1_000_000)
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Services:
     async def start(self) -> None:
         """Open the log, take the newest snapshot and model, begin to follow the log."""
         sys.setswitchinterval(SWITCH_SECONDS)
+        gc.set_threshold(*GARBAGE)
         self.writer.start()
         await self.background.start()
         self._tasks = [

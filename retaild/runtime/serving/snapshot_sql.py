@@ -13,7 +13,7 @@ EMPTY = {
 
 _LINE = """
 CREATE TABLE line AS
-SELECT event_id, epoch(event_time) AS t, store, receipt_id, product_id, description,
+SELECT epoch(event_time) AS t, store, receipt_id, product_id, description,
     CAST(quantity AS DOUBLE) AS quantity, CAST(unit_price AS DOUBLE) AS unit_price,
     amount AS exact_amount, CAST(amount AS DOUBLE) AS amount, currency, customer_id, country,
     line_type
