@@ -15,6 +15,7 @@ from retaild.events import DeadLetter, arrow_schema
 SourceFactory = Callable[[], Source]
 
 MAX_ROWS = 65_536
+MAX_BATCHES = 10_000
 #: A position is written after every batch and must not grow with the input.
 MAX_POSITION_BYTES = 256 * 1024
 
@@ -26,6 +27,7 @@ def read_all(source: Source, position: Position | None = None) -> list[SourceBat
         source.open(position)
         while (batch := source.poll()) is not None:
             batches.append(batch)
+            assert len(batches) < MAX_BATCHES, "the source goes on and on"
     finally:
         source.close()
     return batches

@@ -32,6 +32,8 @@ from retaild_plugins.sources.tabular.times import MomentReader
 _TRUE = pa.array(["1", "t", "true", "y", "yes"])
 _FALSE = pa.array(["0", "f", "false", "n", "no"])
 _IDENTIFIER = 200
+#: Required fields that may be had from others: from the amount, from the event's own time.
+_DERIVED = frozenset({"unit_price", "valid_from"})
 
 
 @dataclass(slots=True)
@@ -144,8 +146,8 @@ class _Work:
             result[field.name] = self._column(field)
         if self._mapping._family == "sale":
             result |= self._sale(fields, result)
-        if self._mapping._family == "price" and self._mapping.rule("valid_from") is None:
-            result["valid_from"] = result["event_time"]
+        if self._mapping._family == "price":
+            result["valid_from"] = pc.coalesce(result["valid_from"], result["event_time"])
         return result
 
     def _column(self, field: Field) -> pa.Array:
@@ -205,7 +207,7 @@ class _Work:
 
     def _add(self, field: Field, faults: Mapping[str, Bools], missing: Bools) -> None:
         self.faults += [_Fault(rows, field.name, key) for key, rows in faults.items() if rows.any()]
-        if field.required and field.name != "unit_price" and missing.any():
+        if field.required and field.name not in _DERIVED and missing.any():
             self.faults.append(_Fault(missing, field.name, "field.missing"))
 
     def _decimal(self, field: Field, given: Any) -> pa.Array:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retaild_plugins.sources.tabular.sql import connection, literal
-from retaild_plugins.sources.tabular.texts import Bools, as_text, nulls_of
+from retaild_plugins.sources.tabular.texts import Bools, as_text, flags, nulls_of
 
 #: An event's decimals have at most 18 digits.
 LIMIT = 10**18
@@ -49,7 +49,8 @@ class NumberReader:
     """Reads columns of numbers as the configuration says they are written."""
 
     def __init__(self, decimal: str, thousands: str, rounding: bool) -> None:
-        self._sql = _cleaned(decimal, thousands)
+        self._plain = _plain(decimal)
+        self._cleaned = _cleaned(decimal, thousands)
         self._rounding = rounding
 
     def read(self, column: pa.Array, places: int) -> Numbers:
@@ -59,8 +60,9 @@ class NumberReader:
             return self._integers(column, places)
         if pa.types.is_floating(kind):
             return self._floats(column, places)
-        plain = pa.types.is_decimal(kind) or pa.types.is_integer(kind)
-        return self._texts(as_text(column), places, "t" if plain else self._sql)
+        if pa.types.is_decimal(kind) or pa.types.is_integer(kind):
+            return self._texts(as_text(column), places, "t")
+        return self._texts(as_text(column), places, self._plain, self._cleaned)
 
     def floats(self, column: pa.Array) -> tuple[NDArray[np.float64], Bools, dict[str, Bools]]:
         """Values that stay floats: values, missing, faults."""
@@ -68,7 +70,7 @@ class NumberReader:
             values = pc.cast(column, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
             return values, np.isnan(values), {"number.not_finite": np.isinf(values)}
         texts = as_text(column)
-        query = f"try_cast({self._sql} AS DOUBLE) AS value FROM (SELECT text AS t FROM given)"
+        query = f"try_cast({self._cleaned} AS DOUBLE) AS value FROM (SELECT text AS t FROM given)"
         found = _query(texts, query).column("value").combine_chunks()
         missing = nulls_of(texts)
         unread = nulls_of(found) & ~missing
@@ -106,27 +108,57 @@ class NumberReader:
         texts = [None if v is None or v != v else repr(v) for v in column.to_pylist()]
         return self._texts(pa.array(texts, pa.string()), places, "t")
 
-    def _texts(self, column: pa.Array, places: int, cleaned: str) -> Numbers:
-        query = (
-            f"try_cast(d AS DECIMAL(18, {places})) AS value, d IS NOT NULL AS read, "
-            f"d <> try_cast(d AS DECIMAL(18, {places})) AS rounded "
-            f"FROM (SELECT try_cast({cleaned} AS DECIMAL(38, 12)) AS d "
-            f"FROM (SELECT text AS t FROM given))"
-        )
-        found = _query(column, query)
+    def _texts(self, column: pa.Array, places: int, *queries: str) -> Numbers:
+        """Each way of reading is tried on what the ways before it left."""
+        count = len(column)
         missing = nulls_of(column)
-        read = found.column("read").to_numpy().astype(bool)
-        value = found.column("value").combine_chunks()
-        value = pa.concat_arrays(value.chunks) if isinstance(value, pa.ChunkedArray) else value
-        large = nulls_of(value) & read
-        faults = {"number.unreadable": ~read & ~missing, "number.out_of_range": large}
+        scaled = np.zeros(count, np.int64)
+        large, rounded = np.zeros(count, bool), np.zeros(count, bool)
+        left, texts = np.arange(count), column
+        for query in queries:
+            found = _cast(texts, places, query)
+            scaled[left], large[left], rounded[left] = found.scaled, found.large, found.rounded
+            unread = ~found.read & ~missing[left]
+            left, texts = left[unread], texts.filter(pa.array(unread))
+            if not left.size:
+                break
+        faults = {"number.out_of_range": large}
         if not self._rounding:
-            rounded = found.column("rounded").combine_chunks().fill_null(False)
-            faults["number.too_precise"] = rounded.to_numpy(zero_copy_only=False).astype(bool)
-        if faults["number.unreadable"].any():
-            for key, rows in _unread(column, faults.pop("number.unreadable")).items():
-                faults[key] = faults.get(key, False) | rows
-        return Numbers(scaled_words(value), places, missing, faults)
+            faults["number.too_precise"] = rounded
+        if left.size:
+            for key, rows in _unread(texts).items():
+                faults.setdefault(key, np.zeros(count, bool))[left[rows]] = True
+        return Numbers(scaled, places, missing, faults)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What one way of reading made of texts. `rounded`: it had more decimals than are kept."""
+
+    scaled: NDArray[np.int64]
+    read: Bools
+    large: Bools
+    rounded: Bools
+
+
+def _cast(column: pa.Array, places: int, cleaned: str) -> _Read:
+    found = _query(
+        column,
+        f"try_cast(d AS DECIMAL(18, {places})) AS value, d IS NOT NULL AS read, "
+        f"d <> try_cast(d AS DECIMAL(18, {places})) AS rounded "
+        f"FROM (SELECT try_cast({cleaned} AS DECIMAL(38, 12)) AS d "
+        f"FROM (SELECT text AS t FROM given))",
+    )
+    read = found.column("read").to_numpy().astype(bool)
+    value = found.column("value").combine_chunks()
+    value = pa.concat_arrays(value.chunks) if isinstance(value, pa.ChunkedArray) else value
+    rounded = found.column("rounded").combine_chunks().fill_null(False)
+    return _Read(
+        scaled_words(value),
+        read,
+        nulls_of(value) & read,
+        rounded.to_numpy(zero_copy_only=False).astype(bool),
+    )
 
 
 def scaled_words(column: pa.Array) -> NDArray[np.int64]:
@@ -136,20 +168,12 @@ def scaled_words(column: pa.Array) -> NDArray[np.int64]:
     return np.where(nulls_of(column), 0, words)
 
 
-def _unread(column: pa.Array, unread: Bools) -> dict[str, Bools]:
+def _unread(texts: pa.Array) -> dict[str, Bools]:
     """Tell infinity and NaN, and numbers beyond 38 digits, from what is no number at all."""
-    texts = column.filter(pa.array(unread))
-    places = np.flatnonzero(unread)
-    infinite = np.zeros(len(column), bool)
-    large = np.zeros(len(column), bool)
-    infinite[places] = pc.match_substring_regex(texts, r"(?i)^[+-]?(inf(inity)?|nan)$").to_numpy(
-        zero_copy_only=False
-    )
-    large[places] = pc.match_substring_regex(texts, r"^[+-]?[0-9]{15,}([.,][0-9]*)?$").to_numpy(
-        zero_copy_only=False
-    )
+    infinite = flags(pc.match_substring_regex(texts, r"(?i)^[+-]?(inf(inity)?|nan)$"))
+    large = flags(pc.match_substring_regex(texts, r"^[+-]?[0-9]{15,}([.,][0-9]*)?$"))
     return {
-        "number.unreadable": unread & ~infinite & ~large,
+        "number.unreadable": ~infinite & ~large,
         "number.not_finite": infinite,
         "number.out_of_range": large,
     }
@@ -161,17 +185,21 @@ def _query(column: pa.Array, query: str) -> pa.Table:
     return relation.query("given", f"SELECT {query}").to_arrow_table()
 
 
-def _cleaned(decimal: str, thousands: str) -> str:
-    """SQL that turns the text `t` into one that DuckDB reads, NULL where it must not be read.
+def _plain(decimal: str) -> str:
+    """SQL for the text `t` as DuckDB reads it, where it has digits and a decimal sign only."""
+    if decimal == ",":
+        without = "NOT contains(t, '_') AND NOT contains(t, '.')"
+        return f"CASE WHEN {without} THEN replace(t, ',', '.') END"
+    return "CASE WHEN NOT contains(t, '_') THEN t END"
 
-    Also takes what spreadsheets and accounting write: (12.50), 12.50-, a currency sign.
+
+def _cleaned(decimal: str, thousands: str) -> str:
+    """As `_plain`, also of numbers in groups and of what spreadsheets and accounting write:
+    (12.50), 12.50-, a currency sign. NULL where it must not be read.
     """
-    t = r"regexp_replace(t, '^\s*[£$€¥]\s*|\s*[£$€¥]\s*$', '', 'g')"
-    t = f"CASE WHEN t SIMILAR TO '[-+.,0-9]*' AND NOT ends_with(t, '-') THEN t ELSE {t} END"
-    t = (
-        rf"CASE WHEN ends_with({t}, '-') OR starts_with({t}, '(') "
-        rf"THEN regexp_replace({t}, '^\(([^()+-]*)\)$|^([^()+-]*)-$', '-\1\2') ELSE {t} END"
-    )
+    t = r"CASE WHEN NOT contains(t, '_') THEN t END"
+    t = rf"regexp_replace({t}, '^\s*[£$€¥]\s*|\s*[£$€¥]\s*$', '', 'g')"
+    t = rf"regexp_replace({t}, '^\(([^()+-]*)\)$|^([^()+-]+)-$', '-\1\2')"
     mark = "\\" + decimal
     if thousands:
         group = re_literal(thousands)

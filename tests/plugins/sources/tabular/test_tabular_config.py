@@ -163,7 +163,7 @@ def test_rounding_when_asked(read: Any) -> None:
     [
         ("product", {"product_id": "A", "name": "Cup", "unit_cost": "1.25", "excluded": "yes",
                      "gtin": "4006381333931", "event_time": "2024-03-01"},
-         {"unit_cost": Decimal("1.25"), "excluded": True, "currency": None, "brand": None}),
+         {"unit_cost": Decimal("1.25"), "excluded": True, "currency": "GBP", "brand": None}),
         ("stock", {"product_id": "A", "on_hand": 12.5, "event_time": "2024-03-01"},
          {"on_hand": Decimal("12.5")}),
         ("price", {"product_id": "A", "price": "2.50", "event_time": "2024-03-01"},

@@ -66,7 +66,7 @@ class TestTabular(SourceConformance):
     ) -> SourceFactory:
         # Small chunks, so that the thousand rows are several batches.
         monkeypatch.setattr(delimited, "CHUNK_ROWS", 128)
-        monkeypatch.setattr(delimited, "_BLOCK", 4096)
+        monkeypatch.setattr(delimited, "_BLOCK", 16 * 1024)
         from retaild_plugins.sources.tabular import columnar
 
         monkeypatch.setattr(columnar, "CHUNK_ROWS", 128)

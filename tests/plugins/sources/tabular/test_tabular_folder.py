@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def poll_all(source: TabularSource) -> list[SourceBatch]:
     batches = []
     while (batch := source.poll()) is not None:
         batches.append(batch)
+        assert len(batches) < 200, "it goes on and on"
     return batches
 
 
@@ -66,8 +67,16 @@ class Watched:
 
 
 @pytest.fixture
-def watch(new_source: NewSource, inbox: Path) -> Callable[..., Watched]:
-    return lambda **settings: Watched(new_source, inbox, **settings)
+def watch(new_source: NewSource, inbox: Path) -> Iterator[Callable[..., Watched]]:
+    opened: list[Watched] = []
+
+    def build(**settings: Any) -> Watched:
+        opened.append(Watched(new_source, inbox, **settings))
+        return opened[-1]
+
+    yield build
+    for watched in opened:
+        watched.source.close()
 
 
 def test_files_are_taken_in_name_order_and_once(watch: Any, inbox: Path) -> None:
@@ -216,6 +225,8 @@ def test_a_broken_file_is_tried_again_under_new_settings(
     mended = new_source(inbox, columns={**COLUMNS, "product_id": "sku"})
     mended.open(batch.position)
     assert receipts(poll_all(mended)) == ["1"]
+    source.close()
+    mended.close()
 
 
 def test_a_spool_is_emptied_after_the_rows_are_durable(watch: Any, inbox: Path) -> None:
