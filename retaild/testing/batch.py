@@ -116,7 +116,7 @@ class BatchConformance:
         day = second["gold.product_day"]
         assert (day.rows, day.version) == (1, 1)
         assert day.read_versions == {"silver.sale": 1}
-        assert second["gold.price_history"].read_versions["gold.product_day"] == 1
+        assert second["gold.price_history"].read_versions["gold.product_week"] == 1
         assert lake.version("gold.product_day") == 1
 
     def test_a_table_alone_reads_what_the_lake_has(
@@ -125,7 +125,7 @@ class BatchConformance:
         build([line(MONDAY, "R1", "1", "1.00")])
         (history,) = [t for t in batch_tables() if t.name == "gold.price_history"]
         (result,) = build([line(MONDAY, "R1", "1", "1.00")], [history])
-        assert (result.rows, result.read_versions["gold.product_day"]) == (1, 0)
+        assert (result.rows, result.read_versions["gold.product_week"]) == (1, 0)
 
     def test_a_new_run_replaces_the_rows(
         self, build: Callable[..., list[BatchResult]], lake: Lake
@@ -253,22 +253,36 @@ class BatchConformance:
     # -- prices and products -------------------------------------------------------------------
 
     def test_price_history(self, build: Callable[..., list[BatchResult]], lake: Lake) -> None:
-        """Seen prices 1, 2, 2, 1 on four days; one announcement."""
+        """Seen in four weeks: 1, 2, 2, 1 (and once 9, by one customer); one announcement."""
+        days = {"11-14": "1.00", "11-21": "2.00", "11-28": "2.00", "12-05": "1.00"}
         build([
-            line(at("12-05 09:00"), "R1", "1", "1.00"),
-            line(at("12-06 09:00"), "R2", "1", "2.00"),
-            line(at("12-08 09:00"), "R3", "1", "2.00"),
-            line(at("12-09 09:00"), "R4", "1", "1.00"),
-            Price(event_id="p", event_time=at("12-07"), source="desk", product_id="PEN",
-                  price=Decimal("1.80"), currency="GBP", valid_from=at("12-07 06:00")),
+            *(
+                line(at(f"{day} 09:0{minute}"), f"{day}-{minute}", "1", price)
+                for day, price in days.items()
+                for minute in range(3)
+            ),
+            line(at("12-12 09:00"), "R9", "100", "9.00"),
+            Price(event_id="p", event_time=at("11-24"), source="desk", product_id="PEN",
+                  price=Decimal("1.80"), currency="GBP", valid_from=at("11-24 06:00")),
         ])  # fmt: skip
         found = self.rows(lake, "gold.price_history", "valid_from")
         assert [(row["valid_from"], str(row["price"]), row["kind"]) for row in found] == [
+            (at("11-14"), "1.0000", "observed"),
+            (at("11-21"), "2.0000", "observed"),
+            (at("11-24 06:00"), "1.8000", "announced"),
             (at("12-05"), "1.0000", "observed"),
-            (at("12-06"), "2.0000", "observed"),
-            (at("12-07 06:00"), "1.8000", "announced"),
-            (at("12-09"), "1.0000", "observed"),
         ]
+
+    def test_price_history_of_what_hardly_sells(
+        self, build: Callable[..., list[BatchResult]], lake: Lake
+    ) -> None:
+        """Where no week had three receipts, every week with the most it ever had counts."""
+        build([
+            line(at("11-14 09:00"), "R1", "1", "1.00"),
+            line(at("12-05 09:00"), "R2", "1", "2.00"),
+        ])  # fmt: skip
+        found = self.rows(lake, "gold.price_history", "valid_from")
+        assert [str(row["price"]) for row in found] == ["1.0000", "2.0000"]
 
     def test_product_without_master_data(
         self, build: Callable[..., list[BatchResult]], lake: Lake
