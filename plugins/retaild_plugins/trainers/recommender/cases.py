@@ -86,17 +86,18 @@ def customer_cases(sales: Sales, start: float, end: float, limit: int, seed: int
 
 
 def basket_cases(sales: Sales, start: float, end: float, limit: int, seed: int) -> list[Case]:
-    """Receipts in start..end cut in two: the first 1 to 5 products are the basket, the rest the
-    truth. Histories are as of `start`; anonymous receipts have none."""
+    """Receipts in start..end cut in two: 1 to 5 products, drawn by chance (a till's lines have
+    no order to rely on), are the basket, the rest the truth. Histories are as of `start`; anonymous
+    receipts have none."""
     window = sales.slice(start, end)
     histories = Histories(sales, start)
     random = np.random.default_rng(seed)
-    order = np.lexsort((window.order, window.receipt))
+    order = np.argsort(window.receipt, kind="stable")
     _, first, lines = np.unique(window.receipt[order], return_index=True, return_counts=True)
     long = np.flatnonzero(lines >= BASKET_RECEIPT)
     found = []
     for number in long[_sample(len(long), limit, seed)]:
-        rows = order[first[number] : first[number] + lines[number]]
+        rows = random.permutation(order[first[number] : first[number] + lines[number]])
         cut = int(random.integers(1, min(5, lines[number] // 2) + 1))
         basket = window.product[rows[:cut]].astype(np.int64)
         history = histories.of(int(window.customer[rows[0]]))

@@ -16,8 +16,9 @@ class RecommenderConfig(Config):
     label_weeks: int = Field(
         default=4, ge=1, le=26, description="Weeks before the holdout that the ranker learns from."
     )
-    label_windows: int = Field(
-        default=3, ge=1, le=12, description="How many such windows, one before the other."
+    label_windows: int = Field(default=3, ge=1, le=12, description="How many such windows.")
+    label_step_weeks: int = Field(
+        default=1, ge=1, le=26, description="How much earlier each of them begins than the next."
     )
     minimum_receipts: int = Field(
         default=200, ge=10, description="With fewer receipts before the holdout it does not train."
@@ -54,7 +55,7 @@ class RecommenderConfig(Config):
     )
     trees: int = Field(default=80, ge=5, le=2000, description="Trees of the ranker.")
     leaves: int = Field(default=16, ge=4, le=256, description="Leaves of each tree.")
-    learning_rate: float = Field(default=0.12, gt=0, le=1, description="Step size of the ranker.")
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="Step size of the ranker.")
     category_cap: int = Field(
         default=3, ge=0, description="Most products of one category in a slate; 0: no limit."
     )

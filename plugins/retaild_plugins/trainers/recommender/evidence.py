@@ -95,14 +95,16 @@ class Settings:
 class Evidence:
     """`products` (m), `features` (m, FEATURES); the first `repeats` were bought before.
 
-    `sources` (SOURCES, products of the shop) says how strongly each source proposes each product;
-    relations started from `anchors`, the purchases that count most.
+    `sources` (SOURCES, products of the shop) says how strongly each source proposes each product,
+    times `scale` in comparable terms; relations started from `anchors`, the purchases that count
+    most.
     """
 
     products: NDArray[np.int64]
     features: NDArray[np.float32]
     repeats: int
     sources: NDArray[np.float32]
+    scale: NDArray[np.float32]
     anchors: NDArray[np.int64]
     weights: NDArray[np.float32]
     #: Products bought too lately to be bought again.
@@ -110,7 +112,7 @@ class Evidence:
 
     def compact(self) -> Evidence:
         """Without the sources, which take the most memory and only explain."""
-        self.sources = self.sources[:, :0]
+        self.sources = self.sources[:, :0].copy()
         return self
 
 
@@ -136,10 +138,13 @@ def gather(
 ) -> Evidence:  # fmt: skip
     """Candidates and features. Only products with `offerable` come out, none of the basket."""
     liking = taste(history, now, settings.half_life_days)
+    # What one receipt brought is liked alike: the more popular goes first, however it is numbered.
+    liking *= 1.0 + 1e-6 * stats.appeal[history.products]
     strongest = top(liking, ANCHORS)
     anchors = history.products[strongest]
     weights = liking[strongest].astype(np.float32)
     sources = _sources(stats, history, context, anchors, weights, settings)
+    scale = RETRIEVAL / np.maximum(sources.max(axis=1), np.float32(1e-9))
     resting = history.products[now - history.last < stats.rest_days[history.products] * DAY]
     allowed = np.ones(stats.size, np.bool_) if offerable is None else offerable.copy()
     allowed[context.products[: context.basket]] = False
@@ -149,7 +154,8 @@ def gather(
     if len(repeat) > settings.repeats:
         repeat = repeat[top(liking[repeat], settings.repeats)]
     allowed[history.products] = False
-    fresh = _fresh(stats, sources, allowed, settings.candidates)
+    # Of what was never bought, the most promising over all sources and general popularity.
+    fresh = top((scale @ sources + APPEAL * stats.appeal) * allowed, settings.candidates)
 
     products = np.concatenate([history.products[repeat], fresh])
     matrix = np.empty((len(products), len(FEATURES)), np.float32)
@@ -166,7 +172,7 @@ def gather(
         matrix[:, at + column] += (now - stats.until) / DAY
     at += len(PRODUCT_COLUMNS)
     matrix[:, at:] = _customer(history, context, now)
-    return Evidence(products, matrix, len(repeat), sources, anchors, weights, resting)
+    return Evidence(products, matrix, len(repeat), sources, scale, anchors, weights, resting)
 
 
 def top(values: NDArray[Any], count: int) -> NDArray[np.int64]:
@@ -187,25 +193,30 @@ def _sources(
     stats: Statistics, history: History, context: Context,
     anchors: NDArray[np.int64], weights: NDArray[np.float32], settings: Settings,
 ) -> NDArray[np.float32]:  # fmt: skip
-    """(sources, products): each row at most 1, so that customers compare."""
+    """(sources, products): means over what each source started from.
+
+    So they compare between customers with long and short histories, and a faint relation stays
+    faint where there is no better one.
+    """
     size = stats.size
     found = np.zeros((len(SOURCES), size), np.float32)
     if len(anchors):
+        weights = weights / weights.sum()
         found[TOGETHER] = stats.together.gather(anchors, weights, size)
         found[CUSTOMERS] = stats.customers.gather(anchors, weights, size)
         found[LATENT] = stats.latent.gather(anchors, weights, size)
         latest = history.products[history.last >= history.last_time]
         if len(latest):
-            ones = np.ones(len(latest), np.float32)
-            found[FOLLOWING] = stats.following.gather(latest, ones, size)
+            equal = np.full(len(latest), 1.0 / len(latest), np.float32)
+            found[FOLLOWING] = stats.following.gather(latest, equal, size)
         if settings.similar_customers:
             found[NEIGHBOURS] = _neighbours(stats, history, anchors, weights, settings)
     if history.row >= 0 and stats.country[history.row] >= 0:
         found[LOCAL] = stats.local[stats.country[history.row]]
     if len(context.products):
-        found[BASKET] = stats.together.gather(context.products, context.weights, size)
-        found[BASKET_LATENT] = stats.latent.gather(context.products, context.weights, size)
-    found /= np.maximum(found.max(axis=1, keepdims=True), np.float32(1e-9))
+        weights = context.weights / max(1.0, float(context.weights.sum()))
+        found[BASKET] = stats.together.gather(context.products, weights, size)
+        found[BASKET_LATENT] = stats.latent.gather(context.products, weights, size)
     return found
 
 
@@ -218,17 +229,8 @@ def _neighbours(
     if history.row >= 0:
         nearness[history.row] = 0.0
     near = top(nearness, settings.similar_customers)
-    return stats.shelves.gather(near, nearness[near].astype(np.float32), stats.size)
-
-
-def _fresh(
-    stats: Statistics, sources: NDArray[np.float32], allowed: NDArray[np.bool_], count: int
-) -> NDArray[np.int64]:
-    """The most promising products among `allowed`, over all sources and general popularity."""
-    score = RETRIEVAL @ sources
-    score += APPEAL * stats.appeal
-    score *= allowed
-    return top(score, count)
+    votes = nearness[near] / max(1e-9, float(nearness[near].sum()))
+    return stats.shelves.gather(near, votes.astype(np.float32), stats.size)
 
 
 def _personal(
@@ -248,8 +250,7 @@ def _personal(
     usual = stats.product[history.products[repeat], GAP_DAYS]
     usual = np.where(np.isnan(usual), 30.0, usual)
     cycle = (gaps * gap + usual) / (gaps + 1.0)
-    rank = np.empty(count)
-    rank[np.argsort(-liked, kind="stable")] = np.arange(count)
+    rank = np.searchsorted(np.sort(-liked), -liked)
     columns = (
         times, times / max(1, history.receipts), elapsed, np.where(gaps > 0, gap, np.nan),
         elapsed / np.maximum(cycle, 0.5), liked, rank,

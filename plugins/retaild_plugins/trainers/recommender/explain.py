@@ -15,7 +15,6 @@ from retaild_plugins.trainers.recommender.evidence import (
     LATENT,
     LOCAL,
     NEIGHBOURS,
-    RETRIEVAL,
     TOGETHER,
     Context,
     Evidence,
@@ -41,7 +40,7 @@ class Explainer:
         if 0 <= row < self._evidence.repeats:
             times, elapsed, gap = self._evidence.features[row, [0, 2, 3]].tolist()
             return reasons.repeat(int(times), gap, elapsed), "repeat"
-        pull = RETRIEVAL * self._evidence.sources[:, product]
+        pull = self._evidence.scale * self._evidence.sources[:, product]
         loudest = int(pull.argmax())
         if row < 0 or pull[loudest] <= APPEAL * self._stats.appeal[product]:
             return reasons.popular(), "popular"

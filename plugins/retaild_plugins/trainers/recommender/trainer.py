@@ -206,7 +206,7 @@ def _exam(sales: Sales, split: Split, config: RecommenderConfig, context: Traini
 
     start, end = split.holdout
     customers = customer_cases(sales, start, end, config.maximum_cases, context.seed)
-    baskets = basket_cases(sales, start, end, min(1000, config.maximum_cases), context.seed)
+    baskets = basket_cases(sales, start, end, min(500, config.maximum_cases), context.seed)
     main = customers if len(customers) >= MINIMUM_CUSTOMERS else baskets
     return Exam(main, baskets, len(sales.product_ids))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,13 +13,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from retaild_plugins.trainers.recommender.config import RecommenderConfig
+from retaild_plugins.trainers.recommender.sales import Sales, from_frame
+from retaild_plugins.trainers.recommender.trainer import RecommenderTrainer
 
-from retaild.api import Lake, TrainingContext
+from retaild.api import Lake, TrainingContext, TrainingResult
 from retaild.events.arrow import arrow_schema
 from retaild.pipeline.batch import batch_tables
 from retaild.testing.trainer import TableFeatures
-from retaild_plugins.trainers.recommender.config import RecommenderConfig
-from retaild_plugins.trainers.recommender.sales import Sales, from_frame
 
 BEGIN = datetime(2024, 1, 1, 9, tzinfo=UTC)  # a Monday
 WEEKS = 20
@@ -113,4 +114,39 @@ def shop_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 @pytest.fixture(scope="session")
 def small_config() -> RecommenderConfig:
-    return RecommenderConfig(trees=30, label_windows=2, holdout_weeks=3, label_weeks=3)
+    return RecommenderConfig(
+        trees=60, learning_rate=0.15, label_windows=6, holdout_weeks=1, label_weeks=1
+    )
+
+
+@pytest.fixture(scope="session")
+def make_sales() -> Callable[[Iterable[Receipt]], Sales]:
+    return sales_of
+
+
+@pytest.fixture(scope="session")
+def make_shop() -> Callable[..., list[Receipt]]:
+    return shop
+
+
+@pytest.fixture(scope="session")
+def make_lake() -> Callable[[Path, Iterable[Receipt]], Lake]:
+    return lambda root, receipts: fill(Lake(root), sale_table(receipts))
+
+
+@pytest.fixture(scope="session")
+def fill_lake() -> Callable[[Lake, pa.Table], Lake]:
+    return fill
+
+
+@pytest.fixture(scope="session")
+def make_context() -> Callable[..., TrainingContext]:
+    return context_for
+
+
+@pytest.fixture(scope="session")
+def shop_result(
+    shop_lake: Lake, small_config: RecommenderConfig, tmp_path_factory: pytest.TempPathFactory
+) -> TrainingResult:
+    context = context_for(shop_lake, tmp_path_factory.mktemp("trained"))
+    return RecommenderTrainer(small_config).train(context)
