@@ -139,6 +139,8 @@ def uncached(config: Path, script: Path, seconds: float) -> dict[str, Any]:
     served = Served(config, entry="_uncached:main")
     try:
         served.wait()
+        while served.metric("retaild_personal_seconds") < 0:
+            time.sleep(0.2)
         return {
             f"connections_{connections}": load(served.url, script, connections, seconds)
             for connections in (1, 16)
