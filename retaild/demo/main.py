@@ -52,6 +52,7 @@ def _run(shop: Shop, console: Console) -> dict[str, Any]:
         stages.take_in_tills(shop, console)
     with console.stage("assumptions", "assumed costs and stock, and a broken export"):
         assumed = stages.take_in_the_rest(shop, assumptions)
+    events = _events(shop)
     with console.stage("learn", "gold tables, features, two models, online base, proposals"):
         refreshed = stages.refresh(shop, console)
     with console.stage("answer", "a ranked slate for every customer"):
@@ -68,7 +69,7 @@ def _run(shop: Shop, console: Console) -> dict[str, Any]:
         "seconds_to_answers": round(to_answers, 2),
         "seconds": console.seconds,
         "learning": {k: v.get("seconds") for k, v in refreshed["steps"].items()},
-        "events": _events(shop),
+        "events": events,
         "models": _models(shop),
         "customers_with_answers": serving["customers"],
         "addresses": addresses(shop),
