@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retaild_plugins.sources.tabular.sql import connection, literal
-from retaild_plugins.sources.tabular.texts import Bools, as_text, flags, nulls_of
+from retaild_plugins.sources.tabular.texts import Bools, as_text, distinct, flags, nulls_of
 
 #: An event's decimals have at most 18 digits.
 LIMIT = 10**18
@@ -110,6 +110,10 @@ class NumberReader:
 
     def _texts(self, column: pa.Array, places: int, *queries: str) -> Numbers:
         """Each way of reading is tried on what the ways before it left."""
+        if (few := distinct(column)) is not None:
+            read = self._texts(few.values, places, *queries)
+            faults = {key: rows[few.places] & ~few.missing for key, rows in read.faults.items()}
+            return Numbers(read.scaled[few.places], places, few.missing, faults)
         count = len(column)
         missing = nulls_of(column)
         scaled = np.zeros(count, np.int64)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Bools = NDArray[np.bool_]
+
+_WORTH_WHILE = 1000
 
 
 class TextCleaner:
@@ -110,3 +114,23 @@ def flags(column: pa.Array) -> Bools:
     """A boolean column for numpy, null as False."""
     found: Bools = column.fill_null(False).to_numpy(zero_copy_only=False)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """A text column as its different values and, for each row, the place of its value in them."""
+
+    values: pa.Array
+    places: NDArray[np.int64]
+    missing: Bools
+
+
+def distinct(column: pa.Array) -> Distinct | None:
+    """None where too few values come again for it to be worth while."""
+    if len(column) < _WORTH_WHILE:
+        return None
+    encoded = column.dictionary_encode()
+    if not 0 < len(encoded.dictionary) < len(column) // 2:
+        return None
+    places = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return Distinct(encoded.dictionary, places, nulls_of(column))

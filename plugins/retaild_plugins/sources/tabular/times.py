@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retaild_plugins.sources.tabular.sql import connection, literal
-from retaild_plugins.sources.tabular.texts import Bools, as_text, nulls_of
+from retaild_plugins.sources.tabular.texts import Bools, as_text, distinct, nulls_of
 from retaild_plugins.sources.tabular.zones import Zone
 
 #: Events are from these years; what lies outside is a wrong form, not a time.
@@ -73,6 +73,10 @@ class MomentReader:
 
     def _texts(self, column: pa.Array, missing: Bools) -> Moments:
         """Each form is tried on what the forms before it left."""
+        if (few := distinct(column)) is not None:
+            each = self._texts(few.values, np.zeros(len(few.values), bool))
+            faults = {key: rows[few.places] & ~missing for key, rows in each.faults.items()}
+            return Moments(each.utc[few.places], missing, faults)
         count = len(column)
         values = np.zeros(count, np.int64)
         absolute = np.zeros(count, bool)

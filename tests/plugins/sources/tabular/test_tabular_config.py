@@ -247,3 +247,12 @@ def test_replay_after_the_settings_were_mended(tmp_path: Path, new_source: NewSo
     # The file read whole under the new settings gives the same.
     again = events_of(read_all(new_source(path, columns=SALE, dates=["%d/%m/%Y %H:%M"])))
     assert again.equals(together.events)
+
+
+def test_the_readme_shows_the_sample_and_names_every_setting() -> None:
+    import retaild_plugins.sources.tabular as package
+
+    folder = Path(package.__file__).parent
+    readme = (folder / "README.md").read_text("utf-8")
+    assert (folder / "sample.toml").read_text("utf-8") in readme
+    assert [name for name in TabularConfig.model_fields if f"`{name}`" not in readme] == []

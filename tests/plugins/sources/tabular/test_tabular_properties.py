@@ -185,6 +185,20 @@ def test_no_text_is_read_as_another_number(texts: list[str]) -> None:
             assert Decimal(plain).scaleb(4) == scaled
 
 
+@given(st.lists(st.sampled_from(["1.5", "-2", "x", "9e9", "1.23456", None]), max_size=30))
+def test_reading_distinct_values_changes_nothing(texts: list[str | None]) -> None:
+    column = pa.array(texts * 200, pa.string())
+    reader, clock = NumberReader(".", "", False), MomentReader(("%Y", "epoch"), "Europe/London")
+    many, one = reader.read(column, 4), reader.read(pa.array(texts, pa.string()), 4)
+    assert many.array().to_pylist() == one.array().to_pylist() * 200
+    assert {k: v.tolist() for k, v in many.faults.items() if v.any()} == {
+        k: v.tolist() * 200 for k, v in one.faults.items() if v.any()
+    }
+    late, early = clock.read(column), clock.read(pa.array(texts, pa.string()))
+    assert late.array().to_pylist() == early.array().to_pylist() * 200
+    assert late.faults["time.unreadable"].tolist() == early.faults["time.unreadable"].tolist() * 200
+
+
 @given(st.lists(st.floats(-1e12, 1e12), max_size=20))
 def test_floats_mean_their_shortest_decimal(values: list[float]) -> None:
     numbers = NumberReader(".", "", True).read(pa.array(values, pa.float64()), 4)
