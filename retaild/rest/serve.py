@@ -26,7 +26,7 @@ from retaild.runtime.serving.services import Services, build
 _log = logging.getLogger(__name__)
 
 #: Looks at the stop sign so often, in seconds.
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 #: Open connections have so long to end after the stop sign.
 GRACE_SECONDS = 5
 PAGES = "retaild.web.app"

@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds between looks at the log's end; own appends are applied without it.
 POLL_SECONDS = 0.01
+#: Seconds between looks for customers to rank ahead; who asks earlier is ranked then.
+IDLE_SECONDS = 0.05
 #: Seconds between looks at the registry and the snapshots.
 FOLLOW_SECONDS = 1.0
 #: Everyone is ranked anew so often: time alone changes what is due.
@@ -217,14 +219,14 @@ class Background:
         while True:
             if self._following_import:
                 # They would be ranked again and again; who asks meanwhile is ranked then.
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(IDLE_SECONDS)
                 continue
             if not engine.todo:
                 self._pass_done()
                 if time.monotonic() > next_pass:
                     next_pass = time.monotonic() + RANK_AGAIN_SECONDS
                     self._rank_all()
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(IDLE_SECONDS)
                 continue
             slice_ = engine.pace.slice()
             while engine.todo and not slice_.over():
