@@ -159,6 +159,22 @@ def test_it_waits_between_looks_at_an_idle_log(
     assert 1 <= len(processor.calls) <= 11
 
 
+def test_slow_commits_are_made_less_often(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = scripted(monkeypatch)
+    quick = processor.step
+
+    def slow() -> StreamProgress:
+        progress = quick()
+        time.sleep(0.1)
+        return progress
+
+    monkeypatch.setattr(processor, "step", slow)
+    bench.start(lambda: stream.main(bench.context))
+    bench.wait(lambda: len(processor.calls) >= 2)
+    bench.stop()
+    assert processor.calls[1] - processor.calls[0] >= 1.0
+
+
 def test_a_stop_ends_the_tries(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     processor = scripted(monkeypatch, open=1_000)
     bench.start(lambda: stream.main(bench.context))

@@ -1,6 +1,7 @@
 """Job `compact`: few large files in place of many small ones, and no files of old versions.
 
-Appends go on meanwhile. Tables that have one file per partition are left as they are.
+Appends go on meanwhile. Tables that have one file per partition are left as they are. The stream's
+marker has no rows to look back at: its log is kept for an hour only.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 from typing import Any
 
 from retaild.api.lake import Lake
+from retaild.pipeline.streams import PROGRESS_TABLE
 from retaild.runtime.context import JobContext
 
 _log = logging.getLogger(__name__)
@@ -23,7 +25,7 @@ def run(context: JobContext) -> dict[str, Any]:
         if context.stop.is_set():
             break
         context.progress(place / len(names), name)
-        tables[name] = compact(lake, name, hours)
+        tables[name] = compact(lake, name, 1 if name == PROGRESS_TABLE else hours)
     context.progress(1.0, f"{len(tables)} tables")
     return {"tables": tables}
 
