@@ -20,6 +20,10 @@ _PULSE = 1.0
 #: Without a backlog the lake shall take but a tenth of the time: it pauses so many times as long as
 #: the step took. A commit costs more the more versions a table's log holds.
 _REST = 9.0
+#: So many waiting rows end a pause: an import is under way.
+_BULK = 5_000
+#: How often a pause looks for them (seconds); a look at the log's end costs microseconds.
+_LOOK = 0.05
 #: Rows per second are measured over so many seconds.
 _SPAN = 5.0
 
@@ -59,7 +63,9 @@ class StreamWorker:
             moved = progress.rows > before or progress.written or progress.duplicates
             if not (waiting and moved):
                 took = time.monotonic() - began
-                self._pause(max(interval - took, _REST * took))
+                # A large step took its time for its rows, not for its commits.
+                rest = _REST * took if progress.rows - before < _BULK else 0.0
+                self._pause(max(interval - took, rest), progress.rows)
 
     def _open(self) -> StreamProgress:
         self.bus.open()
@@ -96,12 +102,14 @@ class StreamWorker:
         )
         return waiting
 
-    def _pause(self, seconds: float) -> None:
-        """Wait, alive; a stop ends it."""
+    def _pause(self, seconds: float, carried: int | None = None) -> None:
+        """Wait, alive; a stop ends it, or a rush of rows behind the `carried` ones."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.context.heartbeat()
-            if self.context.stop.wait(min(left, _PULSE)):
+            if self.context.stop.wait(min(left, _PULSE if carried is None else _LOOK)):
+                return
+            if carried is not None and self.bus.end().rows - carried >= _BULK:
                 return
 
 

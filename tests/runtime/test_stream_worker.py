@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from retaild.api import Bus, StreamProgress
+from retaild.api import Bus, Entry, StreamProgress
 from retaild.api.errors import TransientError
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
@@ -173,6 +173,24 @@ def test_slow_commits_are_made_less_often(bench: Bench, monkeypatch: pytest.Monk
     bench.wait(lambda: len(processor.calls) >= 2)
     bench.stop()
     assert processor.calls[1] - processor.calls[0] >= 1.0
+
+
+def test_an_import_ends_the_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of a second makes a rest of nine: not when thousands of rows come in."""
+    processor = scripted(monkeypatch)
+    quick = processor.step
+
+    def slow() -> StreamProgress:
+        time.sleep(1.0)
+        return quick()
+
+    monkeypatch.setattr(processor, "step", slow)
+    bench.start(lambda: stream.main(bench.context))
+    bench.wait(lambda: len(processor.calls) == 1)
+    bench.bus.append([Entry("sale", "json", 5_000, b"")])
+    bench.wait(lambda: len(processor.calls) == 2)
+    bench.stop()
+    assert processor.calls[1] - processor.calls[0] < 5
 
 
 def test_a_stop_ends_the_tries(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
