@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 TABLE = "silver.dead_letter"
 #: Outcome of a letter that became an event.
 ACCEPTED = "accepted"
+#: `format` of letters that hold an event as JSON, if no source of theirs is configured.
+_EVENT_JSON = frozenset({"", "json", EVENT_FORMAT})
 #: Letters read at once.
 _BATCH = 20_000
 
@@ -122,8 +124,16 @@ def _replay(
 def _parsed(context: Context, letters: list[DeadLetter]) -> SourceBatch:
     """Raises RetaildError if the source cannot be built."""
     first = letters[0]
-    if first.format == EVENT_FORMAT or first.source not in context.settings.source:
+    if first.format == EVENT_FORMAT:
         return _parse_events(letters)
+    if first.source not in context.settings.source:
+        if all(letter.format in _EVENT_JSON for letter in letters):
+            return _parse_events(letters)
+        reason = (
+            f"No source {first.source!r} is configured any more, so nothing says how to read it. "
+            f"Add [source.{first.source}] to the configuration, then replay it again."
+        )
+        return _all_refused(letters, reason)
     with closing_always(context.build("source", first.source)) as source:
         if hasattr(source, "parse_many"):
             found: SourceBatch = source.parse_many(letters)

@@ -87,3 +87,13 @@ def test_an_event_from_the_http_door(shop: Shop) -> None:
 def test_without_a_lake_there_is_nothing_to_replay(shop: Shop) -> None:
     with pytest.raises(NoTableError):
         replay_dead_letters(shop.context())
+
+
+def test_a_row_of_a_source_that_is_gone_is_told_so(shop: Shop) -> None:
+    path = shop.root / "export.csv"
+    path.write_text(HEADER + row(1, time="24/12/2023 10:00"))
+    instance = shop.context().settings.source["tills"]
+    import_file(shop.context(), path, instance, name="guests")
+    shop.carry_to_lake()
+    (outcome,) = replay_dead_letters(shop.context()).outcomes.values()
+    assert "Add [source.guests] to the configuration" in outcome

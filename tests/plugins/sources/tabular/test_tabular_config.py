@@ -60,7 +60,7 @@ def test_every_setting_is_described() -> None:
     (spec,) = retaild_sources()
     models = [spec.config, *(m for m in (TabularConfig.model_fields["lines"].annotation,) if m)]
     for model in models:
-        for name, field in model.model_fields.items():  # type: ignore[attr-defined]
+        for name, field in model.model_fields.items():
             assert field.description, name
 
 
