@@ -46,7 +46,8 @@ CREATE INDEX proposal_by_state ON proposal (state, product_id);
 CREATE TABLE model_event (
     at REAL NOT NULL, trainer TEXT NOT NULL, version INTEGER NOT NULL, action TEXT NOT NULL,
     reason TEXT NOT NULL, metrics TEXT NOT NULL);
-CREATE TABLE dead_letter_replay (event_id TEXT PRIMARY KEY, at REAL NOT NULL, outcome TEXT NOT NULL);
+CREATE TABLE dead_letter_replay (
+    event_id TEXT PRIMARY KEY, at REAL NOT NULL, outcome TEXT NOT NULL);
 CREATE TABLE quality (
     at REAL NOT NULL, table_name TEXT NOT NULL, check_name TEXT NOT NULL, passed INTEGER NOT NULL,
     value REAL, detail TEXT NOT NULL);

@@ -22,7 +22,7 @@ from retaild.runtime.serving.engine import Engine
 from retaild.runtime.serving.facts import Facts
 from retaild.runtime.serving.models import Follower, Loaded
 from retaild.runtime.serving.products import Products
-from retaild.runtime.serving.tail import Tail
+from retaild.runtime.serving.tail import Retired, Tail
 
 _log = logging.getLogger(__name__)
 
@@ -112,8 +112,9 @@ class Background:
             facts = self._engine.facts
             if end.offset > facts.offset:
                 self._following_import = end.rows - progress.log_rows > IMPORT_ROWS
+                retired = Retired(lambda: self._engine.facts, facts)
                 progress.tail_rows += await self._tail.catch_up(
-                    facts, self._absorb, self._engine.own
+                    facts, self._absorb, self._engine.own, retired, gives_way=progress.ready
                 )
                 progress.log_rows, self._following_import = end.rows, False
             if facts is self._engine.facts and not progress.ready:

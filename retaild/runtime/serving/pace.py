@@ -35,10 +35,13 @@ class Slice:
     def over(self) -> bool:
         return perf_counter() - self._began >= SLICE
 
-    async def pause(self) -> None:
-        """Let requests through. While there are any, background work takes half of the time."""
+    async def pause(self, rest: float = 0.0) -> None:
+        """Let requests through. While there are any, background work takes half of the time.
+
+        `rest`: sleep so many times as long as was worked; the core is then another process's.
+        """
         used = perf_counter() - self._began
-        await asyncio.sleep(0)
+        await asyncio.sleep(rest * used)
         if self._pace.requests != self._requests:
             await asyncio.sleep(used)
         self._begin()

@@ -17,6 +17,21 @@ READ_ROWS = 4096
 CHUNK_ROWS = 128
 #: Entries with more rows are decoded in a thread.
 LARGE_ROWS = 512
+#: Further behind than this, an import is under way: it is followed with a quarter of a core, so
+#: that the doors and the lake get on with it. Events of this server's own door do not wait for it.
+BULK_ROWS = 50_000
+BULK_REST = 3.0
+
+
+class Retired:
+    """Tells a long `catch_up` that its facts were replaced by those of a newer snapshot."""
+
+    def __init__(self, current: Callable[[], Facts], facts: Facts) -> None:
+        self._current = current
+        self._facts = facts
+
+    def __bool__(self) -> bool:
+        return self._current() is not self._facts
 
 
 class Tail:
@@ -31,11 +46,15 @@ class Tail:
         facts: Facts,
         absorb: Callable[[], None] | None = None,
         own: OwnEntries | None = None,
+        retired: Retired | None = None,
+        *,
+        gives_way: bool = False,
     ) -> int:
         """Apply what there is now; the rows read. Between slices the loop runs on.
 
         `absorb` is called before others get their turn, so that they see whole changes. Entries in
-        `own` are applied to these facts already.
+        `own` are applied to these facts already. Ends early once `retired`. `gives_way`: to an
+        import that is under way.
         """
         rows = 0
         while True:
@@ -43,7 +62,9 @@ class Tail:
             if not entries:
                 return rows
             slice_ = self._pace.slice()
+            end = self._bus.end().rows
             for entry in entries:
+                is_bulk = gives_way and end - entry.rows_before > BULK_ROWS
                 rows += entry.entry.rows
                 if own is not None and own.take(entry.entry):
                     facts.offset = entry.offset + 1
@@ -53,7 +74,9 @@ class Tail:
                     if slice_.over():
                         if absorb:
                             absorb()
-                        await slice_.pause()
+                        await slice_.pause(BULK_REST if is_bulk else 0.0)
+                        if retired:
+                            return rows
                 facts.offset = entry.offset + 1
             if absorb:
                 absorb()
