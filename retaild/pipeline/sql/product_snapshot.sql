@@ -20,7 +20,9 @@
 --
 -- How: every purchase adds to the first moment after it and takes itself off at the first moment
 -- after its window; running sums over the moments give every column. In customers_* a purchase
--- takes itself off as soon as the same customer buys the product again.
+-- takes itself off as soon as the same customer buys the product again. Purchases of a week that
+-- come and go at the same moments (those before and those after the time of the week at which the
+-- lake ends) are added up first.
 WITH line AS (
     SELECT customer_id, product_id, store, receipt_id, event_time, quantity, amount
     FROM silver_sale
@@ -65,44 +67,59 @@ pair AS (
         PARTITION BY product_id, customer_id ORDER BY sold, store, receipt_id
     )
 ),
+bunch AS (
+    SELECT
+        bought.product_id, MIN(bought.sold) AS first_sold, MAX(bought.sold) AS sold,
+        SUM(bought.units) AS units, SUM(bought.revenue) AS revenue, COUNT(*) AS receipts
+    FROM bought
+    CROSS JOIN bounds
+    GROUP BY
+        bought.product_id,
+        DATE_TRUNC('week', bought.sold),
+        bought.sold - DATE_TRUNC('week', bought.sold)
+        < bounds.end_time - DATE_TRUNC('week', bounds.end_time)
+),
 change AS (
     SELECT
-        product_id, sold AS changed, sold AS seen,
+        product_id, sold AS changed, first_sold, sold AS last_sold,
         units AS units_7d, revenue AS revenue_7d, units AS units_28d, revenue AS revenue_28d,
-        1 AS receipts_28d, units AS units_91d, revenue AS revenue_91d, 0 AS units_before,
+        receipts AS receipts_28d, units AS units_91d, revenue AS revenue_91d, 0 AS units_before,
         0 AS pairs, 0 AS customers, 0 AS customers_28d, 0 AS customers_91d
-    FROM bought
+    FROM bunch
     UNION ALL
     SELECT
-        product_id, sold + INTERVAL '7' DAY, NULL, -units, -revenue, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
-    FROM bought
+        product_id, sold + INTERVAL '7' DAY, NULL, NULL,
+        -units, -revenue, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+    FROM bunch
     UNION ALL
     SELECT
-        product_id, sold + INTERVAL '28' DAY, NULL, 0, 0, -units, -revenue, -1, 0, 0, units,
-        0, 0, 0, 0
-    FROM bought
+        product_id, sold + INTERVAL '28' DAY, NULL, NULL,
+        0, 0, -units, -revenue, -receipts, 0, 0, units, 0, 0, 0, 0
+    FROM bunch
     UNION ALL
     SELECT
-        product_id, sold + INTERVAL '56' DAY, NULL, 0, 0, 0, 0, 0, 0, 0, -units, 0, 0, 0, 0
-    FROM bought
+        product_id, sold + INTERVAL '56' DAY, NULL, NULL,
+        0, 0, 0, 0, 0, 0, 0, -units, 0, 0, 0, 0
+    FROM bunch
     UNION ALL
     SELECT
-        product_id, sold + INTERVAL '91' DAY, NULL, 0, 0, 0, 0, 0, -units, -revenue, 0, 0, 0, 0, 0
-    FROM bought
+        product_id, sold + INTERVAL '91' DAY, NULL, NULL,
+        0, 0, 0, 0, 0, -units, -revenue, 0, 0, 0, 0, 0
+    FROM bunch
     UNION ALL
     SELECT
-        product_id, sold, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+        product_id, sold, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 1,
         CASE WHEN occasion = 1 THEN 1 ELSE 0 END, 1, 1
     FROM pair
     UNION ALL
     SELECT
         product_id, LEAST(COALESCE(next_sold, sold + INTERVAL '28' DAY), sold + INTERVAL '28' DAY),
-        NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0
+        NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0
     FROM pair
     UNION ALL
     SELECT
         product_id, LEAST(COALESCE(next_sold, sold + INTERVAL '91' DAY), sold + INTERVAL '91' DAY),
-        NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1
+        NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1
     FROM pair
 ),
 step AS (
@@ -111,7 +128,7 @@ step AS (
         LEAST(
             DATE_TRUNC('week', change.changed) + INTERVAL '7' DAY, bounds.end_time
         ) AS moment,
-        MIN(change.seen) AS first_seen, MAX(change.seen) AS last_seen,
+        MIN(change.first_sold) AS first_sold, MAX(change.last_sold) AS last_sold,
         SUM(change.units_7d) AS units_7d, SUM(change.revenue_7d) AS revenue_7d,
         SUM(change.units_28d) AS units_28d, SUM(change.revenue_28d) AS revenue_28d,
         SUM(change.receipts_28d) AS receipts_28d,
@@ -133,8 +150,8 @@ total AS (
     SELECT
         grid.product_id,
         grid.moment,
-        MIN(step.first_seen) OVER so_far AS first_seen,
-        MAX(step.last_seen) OVER so_far AS last_seen,
+        MIN(step.first_sold) OVER so_far AS first_sold,
+        MAX(step.last_sold) OVER so_far AS last_sold,
         CAST(SUM(step.units_7d) OVER so_far AS DOUBLE) AS units_7d,
         CAST(SUM(step.revenue_7d) OVER so_far AS DOUBLE) AS revenue_7d,
         CAST(SUM(step.units_28d) OVER so_far AS DOUBLE) AS units_28d,
@@ -167,7 +184,7 @@ SELECT
     revenue_28d / NULLIF(units_28d, 0) AS avg_price_28d,
     (revenue_7d / NULLIF(units_7d, 0)) / NULLIF(revenue_91d / NULLIF(units_91d, 0), 0)
         AS price_ratio,
-    CAST(DATE_DIFF('second', first_seen, moment) AS DOUBLE) / 86400 AS days_since_first,
-    CAST(DATE_DIFF('second', last_seen, moment) AS DOUBLE) / 86400 AS days_since_last,
+    CAST(DATE_DIFF('second', first_sold, moment) AS DOUBLE) / 86400 AS days_since_first,
+    CAST(DATE_DIFF('second', last_sold, moment) AS DOUBLE) / 86400 AS days_since_last,
     COALESCE((units_28d - units_before) / NULLIF(units_28d + units_before, 0), 0) AS trend
 FROM total
