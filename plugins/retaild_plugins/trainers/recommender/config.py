@@ -47,15 +47,22 @@ class RecommenderConfig(Config):
     popularity_half_life_days: float = Field(
         default=14.0, gt=0, description="The same for what is popular now."
     )
+    rest_quantile: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="A product rests after a purchase for as long as all but this share of buyers "
+        "wait; 0: it never rests.",
+    )
     candidates: int = Field(
         default=70, ge=20, le=1000, description="Products never bought that the ranker looks at."
     )
     repeats: int = Field(
         default=50, ge=10, le=1000, description="Products bought before that it looks at."
     )
-    trees: int = Field(default=80, ge=5, le=2000, description="Trees of the ranker.")
+    trees: int = Field(default=64, ge=5, le=2000, description="Trees of the ranker.")
     leaves: int = Field(default=16, ge=4, le=256, description="Leaves of each tree.")
-    learning_rate: float = Field(default=0.1, gt=0, le=1, description="Step size of the ranker.")
+    learning_rate: float = Field(default=0.12, gt=0, le=1, description="Step size of the ranker.")
     category_cap: int = Field(
         default=3, ge=0, description="Most products of one category in a slate; 0: no limit."
     )

@@ -11,6 +11,7 @@ from retaild_plugins.trainers.recommender.evidence import (
     BASKET,
     BASKET_LATENT,
     CUSTOMERS,
+    FEATURES,
     FOLLOWING,
     LATENT,
     LOCAL,
@@ -22,7 +23,7 @@ from retaild_plugins.trainers.recommender.evidence import (
 )
 from retaild_plugins.trainers.recommender.statistics import Related, Statistics
 
-DAY = 86_400.0
+_REPEAT_COLUMNS = [FEATURES.index(name) for name in ("times", "elapsed", "gap")]
 
 
 class Explainer:
@@ -30,15 +31,16 @@ class Explainer:
 
     def __init__(
         self, stats: Statistics, names: list[str], evidence: Evidence, context: Context,
-        history: History, now: float,
+        history: History,
     ) -> None:  # fmt: skip
         self._stats, self._names, self._evidence = stats, names, evidence
-        self._context, self._history, self._now = context, history, now
+        self._context, self._history = context, history
+        self._repeats = evidence.features[: evidence.repeats, _REPEAT_COLUMNS].tolist()
 
     def reason(self, product: int, row: int) -> tuple[str, str]:
         """The sentence and the source's name. `row` is the candidate's, -1 for a filler."""
         if 0 <= row < self._evidence.repeats:
-            times, elapsed, gap = self._evidence.features[row, [0, 2, 3]].tolist()
+            times, elapsed, gap = self._repeats[row]
             return reasons.repeat(int(times), gap, elapsed), "repeat"
         pull = self._evidence.scale * self._evidence.sources[:, product]
         loudest = int(pull.argmax())

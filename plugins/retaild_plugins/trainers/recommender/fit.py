@@ -40,7 +40,7 @@ def fit(
     )
     several = lines[np.diff(lines.indptr) > 1]
     taste = _decayed(sales, until, config.half_life_days)
-    gap, rest = _gaps(sales)
+    gap, rest = _gaps(sales, config.rest_quantile)
     local, country = _local(sales, until)
     total = np.bincount(sales.product, minlength=products).astype(np.float64)
     table = np.hstack([_product_table(sales, until, gap, config.popularity_half_life_days), store])
@@ -127,9 +127,9 @@ def _pairs(sales: Sales) -> NDArray[np.int64]:
     return np.unique(sales.customer[known].astype(np.int64) * size + sales.product[known])
 
 
-def _gaps(sales: Sales) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _gaps(sales: Sales, rest_quantile: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Days until the same customer buys a product again: the typical gap (mean of logs, shrunk to
-    the shop's), and the rest (shop's 5 % quantile, scaled by the product's gap)."""
+    the shop's), and the rest (the shop's quantile, scaled by the product's gap)."""
     size = len(sales.product_ids)
     known = sales.customer >= 0
     customer, product, time = (x[known] for x in (sales.customer, sales.product, sales.time))
@@ -139,12 +139,12 @@ def _gaps(sales: Sales) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     days = (np.diff(time) / DAY)[again]
     of = product[1:][again]
     if not len(days):
-        return np.full(size, 30.0, np.float32), np.full(size, 1.0, np.float32)
+        return np.full(size, 30.0, np.float32), np.zeros(size, np.float32)
     logs = np.log(np.maximum(days, 0.5))
     usual = float(logs.mean())
     total = np.bincount(of, logs, size) + GAP_PRIOR * usual
     gap = np.exp(total / (np.bincount(of, minlength=size) + GAP_PRIOR))
-    rest = np.quantile(days, 0.05) * gap / np.exp(usual)
+    rest = (np.quantile(days, rest_quantile) if rest_quantile else 0.0) * gap / np.exp(usual)
     return gap.astype(np.float32), rest.astype(np.float32)
 
 

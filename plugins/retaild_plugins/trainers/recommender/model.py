@@ -74,7 +74,7 @@ class RecommenderModel:
         ]
         if len(slate) < count:
             slate += self._fill(evidence, context, offerable, [p for p, _, _ in slate], count)
-        why = explain.Explainer(stats, self._shown, evidence, context, history, now)
+        why = explain.Explainer(stats, self._shown, evidence, context, history)
         return [
             Recommendation(product, score, *why.reason(product, row))
             for product, score, row in slate
