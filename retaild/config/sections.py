@@ -124,8 +124,10 @@ class LakeSection(Section):
     """[lake]: how often it is written and how long things are kept."""
 
     interval_seconds: float = Field(
-        default=1.0, ge=0.05, le=60, description="Pause between micro-batches from log to lake."
-    )
+        default=5.0, ge=0.05, le=60,
+        description="Pause between micro-batches from log to lake; a rush of rows ends it. Every "
+        "commit of a table makes the next ones a little slower until compaction.",
+    )  # fmt: skip
     bronze_days: int = Field(
         default=0, ge=0, description="Days that raw events are kept; 0: for ever."
     )
@@ -136,7 +138,7 @@ class LakeSection(Section):
         default=0, ge=0, description="Days that refused rows are kept; 0: for ever."
     )
     vacuum_hours: int = Field(
-        default=168, ge=1, description="Hours that files of old table versions stay readable."
+        default=48, ge=1, description="Hours that files of old table versions stay readable."
     )
     log_hours: int = Field(
         default=24, ge=1, description="Hours that log entries stay after they are in the lake."

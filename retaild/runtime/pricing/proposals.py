@@ -77,4 +77,3 @@ def proposal_row(candidate: Candidate, currency: str, created: float) -> dict[st
         "proposed_price": str(to_money(candidate.proposal.proposed.price, currency)),
         "payload": body,
     }
-
