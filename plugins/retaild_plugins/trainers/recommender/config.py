@@ -48,7 +48,7 @@ class RecommenderConfig(Config):
         default=14.0, gt=0, description="The same for what is popular now."
     )
     rest_quantile: float = Field(
-        default=0.05,
+        default=0.02,
         ge=0,
         lt=1,
         description="A product rests after a purchase for as long as all but this share of buyers "

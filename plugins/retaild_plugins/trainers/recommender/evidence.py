@@ -198,7 +198,8 @@ def top(values: NDArray[Any], count: int) -> NDArray[np.int64]:
     surplus = int(chosen.sum()) - count
     if surplus:
         chosen[np.flatnonzero(values == edge)[-surplus:]] = False
-    return found[chosen]
+    kept: NDArray[np.int64] = found[chosen]
+    return kept
 
 
 def _sources(

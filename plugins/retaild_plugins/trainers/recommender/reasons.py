@@ -9,6 +9,7 @@ _SMALL = frozenset(
     ("a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with")
 )
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_AFTER_NUMBER = re.compile(r"(?<=\d')S\b")
 
 
 def tidy(name: str) -> str:
@@ -17,7 +18,7 @@ def tidy(name: str) -> str:
     if name != name.upper():
         return name
     done = _WORD.sub(lambda m: m[0].lower() if m[0].lower() in _SMALL else m[0].capitalize(), name)
-    return done[:1].upper() + done[1:]
+    return _AFTER_NUMBER.sub("s", done[:1].upper() + done[1:])
 
 
 def every(days: float) -> str:

@@ -207,6 +207,7 @@ def test_statistics_survive_the_disk(tmp_path: Path, make_sales: Any, make_shop:
         ("SET OF 3 CAKE TINS ", "Set of 3 Cake Tins"),
         ("  CHILDREN'S  APRON", "Children's Apron"),
         ("iPod Case", "iPod Case"),
+        ("GIANT 50'S CHRISTMAS CRACKER", "Giant 50's Christmas Cracker"),
     ],
 )
 def test_tidy_names(shouted: str, tidy: str) -> None:
