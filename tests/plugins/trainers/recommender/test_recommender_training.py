@@ -164,14 +164,12 @@ def test_a_shop_without_known_customers(
 
 
 def test_real_sales_beat_the_baselines(fill_lake: Any, make_context: Any, tmp_path: Path) -> None:
-    """A third of Online Retail's customers, five months. With so few (some 300 a window) the order
-    of habits is the strongest baseline's, but what is new to a customer it cannot know."""
+    """A third of Online Retail's customers, five months: some 300 customers a label window."""
     lake = fill_lake(Lake(tmp_path / "lake"), real_sales().to_arrow())
     result = RecommenderTrainer(RecommenderConfig()).train(make_context(lake, tmp_path / "work"))
     scores = {name: found["ndcg@10"] for name, found in result.baselines.items()}
     assert result.metrics["ndcg@10"] > 2 * scores["popularity"]
-    assert result.metrics["ndcg@10"] > scores["personal frequency + popularity"]
-    assert result.metrics["ndcg@10"] > 0.97 * max(scores.values())
+    assert result.metrics["ndcg@10"] > max(scores.values())
     novel = max(found["novel_ndcg@10"] for found in result.baselines.values())
     assert result.metrics["novel_ndcg@10"] > 1.1 * novel
 
