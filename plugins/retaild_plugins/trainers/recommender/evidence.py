@@ -185,7 +185,9 @@ def top(values: NDArray[Any], count: int) -> NDArray[np.int64]:
     Most scores are near 0, and a selection among thousands of them is what would cost: only those
     above a share of the largest are looked at, if they are enough.
     """
-    largest = values.max(initial=0.0)
+    if len(values) <= count:
+        return np.flatnonzero(values > 0)
+    largest = values.max()
     for share in (0.3, 0.1, 0.0):
         found = np.flatnonzero(values > share * largest)
         if len(found) >= count:
