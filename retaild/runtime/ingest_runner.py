@@ -19,7 +19,7 @@ from retaild.runtime.ingest_backlog import Backlog
 _log = logging.getLogger(__name__)
 
 #: Pause between two looks for something new, in seconds.
-_POLL = 0.5
+_POLL = 0.2
 
 
 class SourceRunner:

@@ -17,10 +17,10 @@ READ_ROWS = 4096
 CHUNK_ROWS = 128
 #: Entries with more rows are decoded in a thread.
 LARGE_ROWS = 512
-#: Further behind than this, an import is under way: it is followed with a quarter of a core, so
+#: Further behind than this, an import is under way: it is followed with a tenth of a core, so
 #: that the doors and the lake get on with it. Events of this server's own door do not wait for it.
 BULK_ROWS = 50_000
-BULK_REST = 3.0
+BULK_REST = 9.0
 
 
 class Retired:

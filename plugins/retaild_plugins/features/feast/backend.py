@@ -44,7 +44,7 @@ class FeastBackend:
     def open(self) -> None:
         """Imports Feast: some seconds, the first time in a process."""
         feast = import_feast()
-        import ibis  # type: ignore[import-untyped]
+        import ibis
 
         self._root.mkdir(parents=True, exist_ok=True)
         # Feast joins through ibis' default connection. It computes in UTC, whatever the box does.

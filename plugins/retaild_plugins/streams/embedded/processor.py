@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -22,6 +23,10 @@ _DEAD = "dead_letter"
 
 #: So many micro-batches silver may be ahead of bronze and windows.
 _AHEAD = 2
+#: With more rows than this to finish, an import is under way: its next rows come before bronze
+#: takes a core, unless none have come for so many seconds.
+_IMPORT_ROWS = 50_000
+_QUIET_SECONDS = 0.3
 
 
 class LakeAheadError(RetaildError):
@@ -66,6 +71,7 @@ class EmbeddedProcessor:
         #: Up to where all tables are written, and up to where silver is.
         self._done = self._ahead = StreamProgress(0, 0)
         self._sound = False
+        self._read_at = 0.0
 
     def open(self, bus: Bus) -> StreamProgress:
         self._bus = bus
@@ -84,6 +90,7 @@ class EmbeddedProcessor:
             self._sound = not entries  # until memory agrees with the lake again
             if entries:
                 written, duplicates = self._silver(entries)
+                self._read_at = time.monotonic()
             if self._ahead != self._done and self._shall_finish(self._bus):
                 self._sound = False
                 self._finish()
@@ -139,7 +146,11 @@ class EmbeddedProcessor:
     def _shall_finish(self, bus: Bus) -> bool:
         """Now that there is time, or because memory is bounded."""
         waiting = self._ahead.rows - self._done.rows
-        return self._ahead.offset >= bus.end().offset or waiting >= _AHEAD * self._config.batch_rows
+        if waiting >= _AHEAD * self._config.batch_rows:
+            return True
+        if self._ahead.offset < bus.end().offset:
+            return False
+        return waiting < _IMPORT_ROWS or time.monotonic() - self._read_at > _QUIET_SECONDS
 
     def _finish(self) -> None:
         """Write what silver is ahead of, on two cores, and then the marker."""
