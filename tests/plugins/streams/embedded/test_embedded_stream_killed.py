@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from deltalake.exceptions import CommitFailedError
 from retaild_plugins.buses.embedded.config import EmbeddedLogConfig
 from retaild_plugins.buses.embedded.log import EmbeddedLog
 
@@ -119,12 +120,17 @@ class Run:
 def kill_again_and_again(root: Path, seed: int, kills: int, *, compact: bool = False) -> None:
     run = Run(root, seed)
     stop, failures = threading.Event(), []
+    conflicts: list[str] = []
 
     def compacting() -> None:
         while not stop.wait(0.05):
             for name in run.lake.names():
                 try:
                     run.lake.compact(name, 1)
+                except CommitFailedError:
+                    # The writer replaced the very files again and again: as the job does, leave
+                    # the table to the next time. What counts is that no row is harmed.
+                    conflicts.append(name)
                 except Exception as error:
                     failures.append(error)
 
