@@ -1,7 +1,7 @@
 """Every benchmark, one after the other, on a machine with nothing else to do.
 
-    python -m benchmarks            all
-    python -m benchmarks NAME ...   some
+python -m benchmarks            all
+python -m benchmarks NAME ...   some
 """
 
 from __future__ import annotations
