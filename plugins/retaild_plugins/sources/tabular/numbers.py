@@ -150,8 +150,10 @@ def _cast(column: pa.Array, places: int, cleaned: str) -> _Read:
         column,
         f"try_cast(d AS DECIMAL(18, {places})) AS value, d IS NOT NULL AS read, "
         f"d <> try_cast(d AS DECIMAL(18, {places})) AS rounded "
-        f"FROM (SELECT try_cast({cleaned} AS DECIMAL(38, 12)) AS d "
-        f"FROM (SELECT text AS t FROM given))",
+        # DuckDB reads '0e0.' as 0: a point behind an exponent is no number of anyone's.
+        "FROM (SELECT try_cast("
+        "CASE WHEN NOT regexp_matches(c, '[eE].*[.]') THEN c END AS DECIMAL(38, 12)) AS d "
+        f"FROM (SELECT {cleaned} AS c FROM (SELECT text AS t FROM given)))",
     )
     read = found.column("read").to_numpy().astype(bool)
     value = found.column("value").combine_chunks()

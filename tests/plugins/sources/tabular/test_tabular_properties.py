@@ -168,6 +168,7 @@ def test_decimals_come_back_exactly_however_they_are_written(
     assert numbers.array().to_pylist() == values
 
 
+@example(["0e0."])
 @given(st.lists(st.text("0123456789.,-+()e' ", max_size=8), max_size=20))
 def test_no_text_is_read_as_another_number(texts: list[str]) -> None:
     """What is read agrees with Python's decimal; what Python cannot read may be refused."""
