@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
-#: ISO 4217 minor units where they are not hundredths.
-_DIGITS = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"), 0),
-    **dict.fromkeys(("UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}
-
-
-def minor_digits(currency: str) -> int:
-    """Decimals of a currency's minor unit: 2 for GBP, 0 for JPY, 3 for KWD."""
-    return _DIGITS.get(currency, 2)
+from retaild.events.currency import minor_digits
 
 
 def to_money(amount: float | Decimal | str, currency: str) -> Decimal:

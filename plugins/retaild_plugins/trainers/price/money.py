@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import math
 
-#: ISO 4217 currencies whose minor unit is not a hundredth.
-_DIGITS = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"), 0),
-    **dict.fromkeys(("UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}
+from retaild.events.currency import minor_digits
+
 _SIGNS = {"GBP": "£", "EUR": "€", "USD": "$", "JPY": "¥"}
 #: Floats of money are right to far better than this share of a minor unit.
 _FUZZ = 1e-6
@@ -20,7 +16,7 @@ class Currency:
 
     def __init__(self, code: str) -> None:
         self.code = code
-        self.digits = _DIGITS.get(code, 2)
+        self.digits = minor_digits(code)
         self.scale: int = 10**self.digits
 
     def nearest(self, amount: float) -> int:
