@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from zoneinfo import ZoneInfo
 
+from retaild.events.currency import minor_digits
 from retaild.web.views import Amount, When
 
 #: What stands where there is no value.
 NOTHING = "–"
 MINUS = "−"
-#: ISO 4217 minor units that are not 2.
-_PLACES = {"JPY": 0, "KRW": 0, "CLP": 0, "VND": 0, "KWD": 3, "BHD": 3, "TND": 3}
 _SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$", "JPY": "¥", "CNY": "¥", "INR": "₹", "PLN": "zł"}
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
@@ -83,7 +82,7 @@ class Formats:
         """£1,234.50 in the minor unit of the shop's currency."""
         if as_decimal(value) is None:
             return NOTHING
-        text = self.number(value, _PLACES.get(self.currency, 2) if places is None else places)
+        text = self.number(value, minor_digits(self.currency) if places is None else places)
         sign, digits = (MINUS, text[1:]) if text[0] == MINUS else ("", text)
         symbol = _SYMBOLS.get(self.currency)
         if not self.style.symbol_first:
