@@ -10,26 +10,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retaild.api.alert import Alert, AlertSink, AlertSinkSpec, Notification, Severity
     from retaild.api.base import API_VERSION, BuildContext, Config, Spec, hookimpl
     from retaild.api.batch import BatchEngine, BatchEngineSpec, BatchResult
     from retaild.api.bus import Bus, BusSpec, Entry, LogEnd, LogEntry
-    from retaild.api.errors import RetaildError
+    from retaild.api.errors import ConfigError, MissingDataError, RetaildError, TransientError
     from retaild.api.feature import FeatureBackend, FeatureBackendSpec
     from retaild.api.gate import Gate, GateSpec, Verdict
+    from retaild.api.identity import Identity, IdentityProvider, IdentityProviderSpec, Role
     from retaild.api.lake import Lake
-    from retaild.api.source import Position, Replayable, Source, SourceBatch, SourceSpec
+    from retaild.api.source import (
+        Checkable,
+        Confirmable,
+        Position,
+        Replayable,
+        Source,
+        SourceBatch,
+        SourceSpec,
+    )
     from retaild.api.stream import StreamProcessor, StreamProcessorSpec, StreamProgress
     from retaild.api.trainer import Trainer, TrainerSpec, TrainingContext, TrainingResult
 
 _MODULES = {
+    "retaild.api.alert": "Alert AlertSink AlertSinkSpec Notification Severity",
     "retaild.api.base": "API_VERSION BuildContext Config Spec hookimpl",
     "retaild.api.batch": "BatchEngine BatchEngineSpec BatchResult",
     "retaild.api.bus": "Bus BusSpec Entry LogEnd LogEntry",
-    "retaild.api.errors": "RetaildError",
+    "retaild.api.errors": "ConfigError MissingDataError RetaildError TransientError",
     "retaild.api.feature": "FeatureBackend FeatureBackendSpec",
     "retaild.api.gate": "Gate GateSpec Verdict",
+    "retaild.api.identity": "Identity IdentityProvider IdentityProviderSpec Role",
     "retaild.api.lake": "Lake",
-    "retaild.api.source": "Position Replayable Source SourceBatch SourceSpec",
+    "retaild.api.source": (
+        "Checkable Confirmable Position Replayable Source SourceBatch SourceSpec"
+    ),
     "retaild.api.stream": "StreamProcessor StreamProcessorSpec StreamProgress",
     "retaild.api.trainer": "Trainer TrainerSpec TrainingContext TrainingResult",
 }
@@ -37,24 +51,37 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names.sp
 
 __all__ = [
     "API_VERSION",
+    "Alert",
+    "AlertSink",
+    "AlertSinkSpec",
     "BatchEngine",
     "BatchEngineSpec",
     "BatchResult",
     "BuildContext",
     "Bus",
     "BusSpec",
+    "Checkable",
     "Config",
+    "ConfigError",
+    "Confirmable",
     "Entry",
     "FeatureBackend",
     "FeatureBackendSpec",
     "Gate",
     "GateSpec",
+    "Identity",
+    "IdentityProvider",
+    "IdentityProviderSpec",
     "Lake",
     "LogEnd",
     "LogEntry",
+    "MissingDataError",
+    "Notification",
     "Position",
     "Replayable",
     "RetaildError",
+    "Role",
+    "Severity",
     "Source",
     "SourceBatch",
     "SourceSpec",
@@ -66,6 +93,7 @@ __all__ = [
     "TrainerSpec",
     "TrainingContext",
     "TrainingResult",
+    "TransientError",
     "Verdict",
     "hookimpl",
 ]

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pluggy
 
+from retaild.api.alert import AlertSinkSpec
 from retaild.api.batch import BatchEngineSpec
 from retaild.api.bus import BusSpec
 from retaild.api.feature import FeatureBackendSpec
 from retaild.api.gate import GateSpec
+from retaild.api.identity import IdentityProviderSpec
 from retaild.api.source import SourceSpec
 from retaild.api.stream import StreamProcessorSpec
 from retaild.api.trainer import TrainerSpec
@@ -56,4 +58,16 @@ def retaild_trainers() -> Sequence[TrainerSpec]:
 @hookspec
 def retaild_gates() -> Sequence[GateSpec]:
     """Judges of a new model version before it may become champion."""
+    return ()
+
+
+@hookspec
+def retaild_alert_sinks() -> Sequence[AlertSinkSpec]:
+    """What tells people outside."""
+    return ()
+
+
+@hookspec
+def retaild_identity_providers() -> Sequence[IdentityProviderSpec]:
+    """Who says who somebody is."""
     return ()

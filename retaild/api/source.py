@@ -59,6 +59,10 @@ class SourceSpec(Spec):
     families: tuple[str, ...] = ()
     #: True if `retaildctl import FILE` may use it: its config has a field `path`.
     imports_files: bool = False
+    #: Batches that may be polled before the one before them is durable. With 0 a call of `poll`
+    #: means that all earlier batches are; with more the source must not act on that (delete a
+    #: file, acknowledge a message) until `confirmed` says so: see Confirmable.
+    read_ahead: int = 0
 
 
 class Replayable(Protocol):
@@ -66,3 +70,25 @@ class Replayable(Protocol):
 
     def parse(self, dead_letter: DeadLetter) -> SourceBatch:
         """The events in `dead_letter.raw`; what is still wrong comes back as dead letters."""
+
+
+class Confirmable(Protocol):
+    """A source that wants to hear what is durable: to acknowledge messages, to delete files."""
+
+    def confirmed(self, position: Position) -> None:
+        """The batch with this position, and all before it, survive a power cut.
+
+        Called between polls, in the thread that polls, once for each batch and in their order.
+        After a crash it may never be called for a batch that is durable: `open` is told instead.
+        """
+
+
+class Checkable(Protocol):
+    """A component that can find out whether it would work, without changing anything."""
+
+    def check(self) -> None:
+        """Called on an unopened component, beside one that works, before it may replace it.
+
+        May connect and read, not consume or write; at most a few seconds. Raises RetaildError
+        with what is wrong.
+        """

@@ -182,8 +182,34 @@ class JobSection(Section):
         return self
 
 
+class LimitsSection(Section):
+    """[<kind>.<name>.limits]: what one component may take before the host ends its process."""
+
+    memory_mib: int = Field(
+        default=512, ge=32, description="Memory of its own, its children's with it."
+    )
+    processes: int = Field(default=16, ge=1, description="Processes, itself among them.")
+    open_seconds: float = Field(
+        default=60.0, ge=1, description="Opening may take so long before it counts as hung."
+    )
+    hung_seconds: float = Field(
+        default=60.0, ge=1,
+        description="A call that takes longer than this counts as hung.",
+    )  # fmt: skip
+    failures: int = Field(
+        default=5, ge=1,
+        description="So many failures within `window_seconds`, and it is put into quarantine.",
+    )  # fmt: skip
+    window_seconds: float = Field(
+        default=600.0, ge=1, description="Failures longer ago than this are forgotten."
+    )
+    log_bytes_per_second: int = Field(
+        default=262_144, ge=1024, description="What prints faster than this is slowed down."
+    )
+
+
 class PluginInstance(Section):
-    """A configured plugin. Keys other than the three below are the plugin's own `settings`."""
+    """A configured plugin. Keys other than those below are the plugin's own `settings`."""
 
     plugin: str = Field(description="Name of the plugin; default: the instance's own name.")
     startup: Literal["error", "retry", "ignore"] = Field(
@@ -192,6 +218,9 @@ class PluginInstance(Section):
         "go on without it.",
     )
     enabled: bool = Field(default=True, description="false: as if it were not configured.")
+    limits: LimitsSection = Field(
+        default=LimitsSection(), description="What it may take before its process is ended."
+    )
     settings: dict[str, Any] = Field(default={}, description="The plugin's own settings.")
 
     @model_validator(mode="before")

@@ -31,6 +31,7 @@ MANY_PLUGINS: dict[str, tuple[str, ...]] = {
     "source": (),
     "trainer": ("recommender", "price"),
     "gate": ("quality",),
+    "alert": (),
 }
 #: What runs when, unless configured otherwise; `docs` of etc/retaild.toml say why.
 DEFAULT_JOBS: dict[str, dict[str, Any]] = {
@@ -62,6 +63,7 @@ class Settings(Section):
     source: dict[str, PluginInstance] = Field(default={}, description="Where events come from.")
     trainer: dict[str, PluginInstance] = Field(default={}, description="What is learned.")
     gate: dict[str, PluginInstance] = Field(default={}, description="Judges of new models.")
+    alert: dict[str, PluginInstance] = Field(default={}, description="Who is told of alerts.")
     job: dict[str, JobSection] = Field(default={}, description="What runs when.")
     demo: dict[str, Any] = Field(
         default={}, description="Assumptions of `retaildctl demo`, free in form."

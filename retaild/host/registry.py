@@ -29,6 +29,8 @@ HOOKS = {
     "features": "retaild_feature_backends",
     "trainer": "retaild_trainers",
     "gate": "retaild_gates",
+    "alert": "retaild_alert_sinks",
+    "identity": "retaild_identity_providers",
 }
 KINDS = tuple(HOOKS)
 

@@ -53,4 +53,59 @@ CREATE TABLE quality (
     value REAL, detail TEXT NOT NULL);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_SECOND = """
+-- What people decided about a component, and what the host did: enabled, disabled, quarantined.
+CREATE TABLE instance (
+    kind TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'enabled',
+    reason TEXT NOT NULL DEFAULT '', last_lines TEXT, since REAL NOT NULL,
+    by TEXT NOT NULL DEFAULT '', PRIMARY KEY (kind, name));
+CREATE TABLE instance_failure (
+    kind TEXT NOT NULL, name TEXT NOT NULL, at REAL NOT NULL, reason TEXT NOT NULL);
+CREATE INDEX instance_failure_by_name ON instance_failure (kind, name, at);
+
+-- Alerts: one open row per key. Deliveries are the queue of each sink.
+CREATE TABLE alert (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, severity TEXT NOT NULL,
+    summary TEXT NOT NULL, source TEXT NOT NULL, hint TEXT NOT NULL DEFAULT '', details TEXT,
+    started REAL NOT NULL, last REAL NOT NULL, count INTEGER NOT NULL DEFAULT 1,
+    acknowledged REAL, acknowledged_by TEXT, resolved REAL, group_key TEXT, escalation INTEGER
+    NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX alert_open_once ON alert (key) WHERE resolved IS NULL;
+CREATE TABLE alert_delivery (
+    id TEXT NOT NULL, sink TEXT NOT NULL, notification TEXT NOT NULL, created REAL NOT NULL,
+    due REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, error TEXT,
+    delivered REAL, PRIMARY KEY (id, sink));
+CREATE INDEX alert_delivery_due ON alert_delivery (sink, state, due);
+CREATE TABLE alert_silence (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, matcher TEXT NOT NULL, until REAL NOT NULL,
+    created REAL NOT NULL, by TEXT NOT NULL, comment TEXT NOT NULL);
+
+-- Access: secrets are kept as SHA-256 digests only.
+CREATE TABLE api_key (
+    id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE, name TEXT NOT NULL, scopes TEXT NOT NULL,
+    created REAL NOT NULL, created_by TEXT NOT NULL, expires REAL, revoked REAL, last_used REAL);
+CREATE TABLE session (
+    digest BLOB PRIMARY KEY, subject TEXT NOT NULL, name TEXT NOT NULL, roles TEXT NOT NULL,
+    provider TEXT NOT NULL, provider_session TEXT, created REAL NOT NULL, last_seen REAL NOT NULL,
+    expires REAL NOT NULL, csrf TEXT NOT NULL, address TEXT NOT NULL DEFAULT '');
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, who TEXT NOT NULL, via TEXT NOT NULL,
+    what TEXT NOT NULL, target TEXT NOT NULL, before TEXT, after TEXT, request_id TEXT NOT NULL
+    DEFAULT '', digest TEXT NOT NULL)
+"""
+TRIGGERS = (
+    (
+        "CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+    ),
+    (
+        "CREATE TRIGGER audit_is_never_shortened BEFORE DELETE ON audit "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+    ),
+)
+
+#: Each a list of statements.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    tuple(_FIRST.split(";")),
+    (*_SECOND.split(";"), *TRIGGERS),
+)

@@ -53,17 +53,21 @@ class State:
             self._local.connection = None
 
     def _migrate(self) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > len(MIGRATIONS):
                 raise TooNewStateError(self.path, version, len(MIGRATIONS))
-            for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-                for statement in script.split(";"):
+            for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+                for statement in statements:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number}")
 
     @contextmanager
-    def _transaction(self, *, durably: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, durably: bool = False) -> Iterator[sqlite3.Connection]:
+        """For the stores beside this class (alerts, access, instances): `state_*.py`.
+
+        `durably`: it survives a power cut, not only a killed process.
+        """
         connection = self._connection()
         if durably:
             connection.execute("PRAGMA synchronous = FULL")
@@ -79,17 +83,18 @@ class State:
             if durably:
                 connection.execute("PRAGMA synchronous = NORMAL")
 
-    def _rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+    def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+        """What a SELECT finds; JSON columns decoded."""
         with closing(self._connection().execute(sql, values)) as cursor:
             return [_decoded(dict(row)) for row in cursor]
 
-    def _row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
-        return next(iter(self._rows(sql, values)), None)
+    def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        return next(iter(self.rows(sql, values)), None)
 
     def _upsert(self, table: str, key: str, row: Mapping[str, Any]) -> None:
         names = list(row)
         updates = ", ".join(f"{name} = excluded.{name}" for name in names if name != key)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
                 f"ON CONFLICT ({key}) DO UPDATE SET {updates}",
@@ -107,10 +112,10 @@ class State:
         self._upsert("worker", "name", {"name": name, "beat": time.time(), "figures": figures})
 
     def workers(self) -> list[Row]:
-        return self._rows("SELECT * FROM worker ORDER BY name")
+        return self.rows("SELECT * FROM worker ORDER BY name")
 
     def forget_worker(self, name: str) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM worker WHERE name = ?", [name])
 
     # -- job runs ------------------------------------------------------------------------------
@@ -119,7 +124,7 @@ class State:
         self, job: str, kind: str, arguments: Mapping[str, str], trigger: str
     ) -> int | None:
         """Queue a run and return its id; None while the same job is queued or running."""
-        with self._transaction(durably=True) as connection:
+        with self.transaction(durably=True) as connection:
             busy = connection.execute(
                 "SELECT id FROM job_run WHERE job = ? AND state IN ('queued', 'running')", [job]
             ).fetchone()
@@ -135,18 +140,18 @@ class State:
     def save_run(self, run_id: int, **columns: Any) -> None:
         """Set columns of a run: state, started, finished, progress, text, result, error, pid."""
         assignments = ", ".join(f"{name} = ?" for name in columns)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 f"UPDATE job_run SET {assignments} WHERE id = ?",
                 [*(_encoded(value) for value in columns.values()), run_id],
             )
 
     def run(self, run_id: int) -> Row | None:
-        return self._row("SELECT * FROM job_run WHERE id = ?", [run_id])
+        return self.row("SELECT * FROM job_run WHERE id = ?", [run_id])
 
     def runs(self, job: str = "", state: str = "", limit: int = 50) -> list[Row]:
         """Newest first."""
-        return self._rows(
+        return self.rows(
             "SELECT * FROM job_run WHERE (:job = '' OR job = :job) "
             "AND (:state = '' OR state = :state) ORDER BY id DESC LIMIT :limit",
             {"job": job, "state": state, "limit": limit},
@@ -155,7 +160,7 @@ class State:
     # -- sources -------------------------------------------------------------------------------
 
     def source_position(self, instance: str) -> dict[str, Any] | None:
-        row = self._row("SELECT position FROM source_position WHERE instance = ?", [instance])
+        row = self.row("SELECT position FROM source_position WHERE instance = ?", [instance])
         return None if row is None else row["position"]
 
     def save_source_position(self, instance: str, position: Mapping[str, Any]) -> None:
@@ -164,14 +169,14 @@ class State:
         self._upsert("source_position", "instance", row)
 
     def forget_source_position(self, instance: str) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM source_position WHERE instance = ?", [instance])
 
     def count_source(
         self, instance: str, *, accepted: int = 0, dead: int = 0, refused_cards: int = 0
     ) -> None:
         """Add to a source's totals; `dead` counts all dead letters, cards among them."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO source_stat (instance, accepted, dead, refused_cards, last_event) "
                 "VALUES (:i, :a, :d, :c, :now) ON CONFLICT (instance) DO UPDATE SET "
@@ -184,7 +189,7 @@ class State:
         self._upsert("source_stat", "instance", {"instance": instance, "last_error": error})
 
     def sources(self) -> list[Row]:
-        return self._rows(
+        return self.rows(
             "SELECT s.*, p.position, p.updated FROM source_stat s "
             "LEFT JOIN source_position p USING (instance) ORDER BY instance"
         )
@@ -196,7 +201,7 @@ class State:
 
         Each has id, product_id, created, current_price, proposed_price (text), payload (JSON).
         """
-        with self._transaction(durably=True) as connection:
+        with self.transaction(durably=True) as connection:
             connection.execute("UPDATE proposal SET state = 'expired' WHERE state = 'open'")
             connection.executemany(
                 "INSERT INTO proposal (id, product_id, created, state, current_price, "
@@ -207,7 +212,7 @@ class State:
 
     def decide_proposal(self, proposal_id: str, state: str, by: str, comment: str) -> bool:
         """Move an open proposal to `approved` or `rejected`; False if it was not open any more."""
-        with self._transaction(durably=True) as connection:
+        with self.transaction(durably=True) as connection:
             cursor = connection.execute(
                 "UPDATE proposal SET state = ?, decided_at = ?, decided_by = ?, comment = ? "
                 "WHERE id = ? AND state = 'open'",
@@ -216,11 +221,11 @@ class State:
             return cursor.rowcount == 1
 
     def proposal(self, proposal_id: str) -> Row | None:
-        return self._row("SELECT * FROM proposal WHERE id = ?", [proposal_id])
+        return self.row("SELECT * FROM proposal WHERE id = ?", [proposal_id])
 
     def proposals(self, state: str = "", product_id: str = "") -> list[Row]:
         """Newest first; all that match: there is at most one open per product."""
-        return self._rows(
+        return self.rows(
             "SELECT * FROM proposal WHERE (:state = '' OR state = :state) "
             "AND (:product = '' OR product_id = :product) ORDER BY created DESC, id",
             {"state": state, "product": product_id},
@@ -232,7 +237,7 @@ class State:
         self, trainer: str, version: int, action: str, reason: str, metrics: Mapping[str, float]
     ) -> None:
         """Record a decision: promoted, demoted, rejected, rolled_back."""
-        with self._transaction(durably=True) as connection:
+        with self.transaction(durably=True) as connection:
             connection.execute(
                 "INSERT INTO model_event (at, trainer, version, action, reason, metrics) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -241,7 +246,7 @@ class State:
 
     def model_events(self, trainer: str = "", limit: int = 100) -> list[Row]:
         """Newest first."""
-        return self._rows(
+        return self.rows(
             "SELECT * FROM model_event WHERE (:trainer = '' OR trainer = :trainer) "
             "ORDER BY rowid DESC LIMIT :limit",
             {"trainer": trainer, "limit": limit},
@@ -253,11 +258,11 @@ class State:
 
     def replays(self) -> dict[str, Row]:
         """Event id of the dead letter -> when it was replayed and what came of it."""
-        return {row["event_id"]: row for row in self._rows("SELECT * FROM dead_letter_replay")}
+        return {row["event_id"]: row for row in self.rows("SELECT * FROM dead_letter_replay")}
 
     def save_quality(self, results: Sequence[Mapping[str, Any]]) -> None:
         """Replace the check results; each has table_name, check_name, passed, value, detail."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM quality")
             connection.executemany(
                 "INSERT INTO quality (at, table_name, check_name, passed, value, detail) "
@@ -266,11 +271,14 @@ class State:
             )
 
     def quality(self) -> list[Row]:
-        return self._rows("SELECT * FROM quality ORDER BY passed, table_name, check_name")
+        return self.rows("SELECT * FROM quality ORDER BY passed, table_name, check_name")
 
 
 #: Columns that hold JSON text.
-_JSON = frozenset({"figures", "arguments", "result", "position", "payload", "metrics"})
+_JSON = frozenset(
+    {"figures", "arguments", "result", "position", "payload", "metrics", "details", "scopes"}
+    | {"roles", "provider_session", "before", "after", "last_lines", "matcher", "notification"}
+)
 
 
 def _encoded(value: Any) -> Any:

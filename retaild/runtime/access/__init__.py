@@ -1,0 +1,1 @@
+"""Who may do what: roles, permissions, keys, sessions, and the audit log."""

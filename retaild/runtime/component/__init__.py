@@ -1,0 +1,47 @@
+"""Components that run in a process of their own: one instance of a plugin each.
+
+A component that raises, hangs, crashes, leaks or floods harms its own process only. The daemon
+starts the process, watches it and ends it (`retaild.runtime.isolation`); what it does in there is
+its kind's runner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from retaild.runtime.context import WorkerContext
+
+if TYPE_CHECKING:
+    from retaild.config.sections import PluginInstance
+
+#: Kind -> the function that runs one instance until `context.stop` is set.
+RUNNERS = {
+    "source": "retaild.runtime.component.source:run",
+    "alert": "retaild.runtime.component.alert:run",
+    "identity": "retaild.runtime.component.identity:run",
+}
+ISOLATED_KINDS = tuple(RUNNERS)
+
+
+def process_name(kind: str, instance: str) -> str:
+    """Name of the instance's process in the state, in logs and on the command line."""
+    return f"{kind}.{instance}"
+
+
+@dataclass(frozen=True)
+class ComponentContext(WorkerContext):
+    """`name` is the process's name ("source.tills"); `heartbeat` is due at least every 2 s.
+
+    Before every call into the plugin's code the runner beats; a call that takes longer than
+    `limits.hung_seconds` counts as hung (while opening: `limits.open_seconds`).
+    """
+
+    kind: str = ""
+    instance: str = ""
+
+    @property
+    def plugin(self) -> PluginInstance:
+        section = getattr(self.settings, self.kind)
+        found: PluginInstance = section[self.instance] if isinstance(section, dict) else section
+        return found
