@@ -10,7 +10,7 @@ export DO_NOT_TRACK = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export FEAST_USAGE = False
 
-.PHONY: help demo test test-long lint types layers bench lock clean
+.PHONY: help demo test test-long lint types layers docs bench lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ types: $(VENV)/dev.stamp  ## mypy --strict
 
 layers: $(VENV)/dev.stamp  ## import-linter
 	$(BIN)/lint-imports
+
+docs: $(VENV)/dev.stamp  ## write docs/reference from the program
+	$(BIN)/python docs/reference.py
 
 bench: $(VENV)/dev.stamp  ## every benchmark; figures go to docs/benchmarks.md by hand
 	$(BIN)/python -m benchmarks

@@ -36,7 +36,13 @@ def _letters(session: Session, condition: Any = None) -> list[dict[str, Any]]:
 @click.option("--source", help="Only of this source.")
 @click.option("--reason", metavar="KEY", help="Only with this reason key.")
 @click.option("--all", "everything", is_flag=True, help="Also those that a replay has mended.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=20,
+    show_default=True,
+    help="At most so many rows.",
+)
 def list_(
     session: Session, source: str | None, reason: str | None, everything: bool, limit: int
 ) -> None:

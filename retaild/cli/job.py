@@ -130,8 +130,17 @@ def _took(run: dict[str, Any]) -> str:
 
 @make(group=command, name="history", help="List runs, newest first.")
 @click.argument("name", required=False)
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@click.option("--state", type=click.Choice(["queued", "running", "succeeded", "failed", "killed"]))
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="At most so many rows.",
+)
+@click.option(
+    "--state", type=click.Choice(["queued", "running", "succeeded", "failed", "killed"]),
+    help="Only runs in this state.",
+)  # fmt: skip
 def history(session: Session, name: str | None, limit: int, state: str | None) -> None:
     runs = session.state.runs(job=name or "", state=state or "", limit=limit)
     table = [
@@ -159,7 +168,10 @@ def show(session: Session, run_id: int) -> None:
 
 @make(group=command, name="log", help="Show what a run has said.")
 @click.argument("run_id", type=int)
-@click.option("-n", "--lines", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@click.option(
+    "-n", "--lines", type=click.IntRange(1, 100_000), default=1000, show_default=True,
+    help="At most so many of the last lines.",
+)  # fmt: skip
 def log(session: Session, run_id: int, lines: int) -> None:
     from retaild.runtime.logs import tail
 

@@ -50,7 +50,13 @@ _MOMENT_HELP = "As it was at this time (ISO 8601; UTC unless it says otherwise).
 @click.argument("table")
 @click.option("--version", type=click.IntRange(0), help="As it was at this version.")
 @click.option("--at", metavar="TIME", help=_MOMENT_HELP)
-@click.option("--limit", type=click.IntRange(0, 100_000), default=10, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(0, 100_000),
+    default=10,
+    show_default=True,
+    help="At most so many rows.",
+)
 @click.option("--columns", "names", metavar="A,B", help="Only these columns.")
 @click.option("--where", metavar="COLUMN=VALUE", multiple=True, help="Only rows with this value.")
 def show(
@@ -143,7 +149,13 @@ def _tell(shown: dict[str, Any], chosen: list[str]) -> None:
 
 @make(group=command, name="history", help="List the versions of a table, newest first.")
 @click.argument("table")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="At most so many rows.",
+)
 def history(session: Session, table: str, limit: int) -> None:
     rows = [_version(entry) for entry in session.lake.table(table).history(limit)]
     shown = {"table": table, "versions": rows}

@@ -15,7 +15,10 @@ from retaild.cli.session import Session
 
 @make(help="Show the newest log lines of a worker (daemon, ingest, stream, serve), or of all.")
 @click.argument("name", required=False)
-@click.option("-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@click.option(
+    "-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True,
+    help="At most so many of the last lines.",
+)  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
 def command(session: Session, name: str | None, lines: int, follow: bool) -> None:
     from retaild.runtime.logs import tail

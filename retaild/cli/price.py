@@ -70,10 +70,16 @@ def _sentence(item: Any) -> str:
 
 
 @make(group=command, name="list", help="List price proposals.")
-@click.option("--state", default="open", show_default=True,
+@click.option("--state", default="open", show_default=True, help="Only in this state.",
               type=click.Choice(["open", "approved", "rejected", "expired", "all"]))  # fmt: skip
 @click.option("--search", help="Only products whose id or name has this.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="At most so many rows.",
+)
 def list_(session: Session, state: str, search: str | None, limit: int) -> None:
     chosen = None if state == "all" else state
     answer = session.api("GET", "/price-proposals", state=chosen, q=search, limit=limit)
