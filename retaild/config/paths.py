@@ -70,6 +70,11 @@ class DataDir:
         return self.run / "daemon.lock"
 
     @property
+    def disk_history(self) -> Path:
+        """How much was free when: see `retaild.runtime.disk`."""
+        return self.run / "disk.jsonl"
+
+    @property
     def logs(self) -> Path:
         """What workers and jobs say: `<worker>.log`, `job-<run id>.log`."""
         return self.root / "logs"
