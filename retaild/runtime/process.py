@@ -65,17 +65,23 @@ class Child:
 
     @classmethod
     def spawn(
-        cls, command: Sequence[str], environment: Mapping[str, str], log: Path, niceness: int = 0
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        niceness: int = 0,
+        pass_fds: Sequence[int] = (),
     ) -> Child:
         """Start `command` in a session of its own, with all it prints appended to `log`.
 
-        Must be called by the main thread: the kernel ties the child's life to the thread.
+        It inherits `pass_fds` under their own numbers. Must be called by the main thread: the
+        kernel ties the child's life to the thread.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                stderr=subprocess.STDOUT, start_new_session=True, pass_fds=pass_fds,
             )  # fmt: skip
         if niceness:
             with suppress(OSError):

@@ -45,6 +45,11 @@ class WorkerPlan:
     stage: int = 0
     #: Seconds it gets for an orderly end before it is killed.
     grace: float = 4.0
+    #: What it was made from: a plan with the same fingerprint need not be replaced.
+    fingerprint: str = ""
+    #: Descriptors that the process inherits, and what tells it so in its environment.
+    pass_fds: tuple[int, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 #: Doors close first (stage 0); then the stream, which carries what they let in to the lake.
@@ -179,8 +184,12 @@ class Supervisor:
         log = self._data.worker_log(worker.plan.name)
         logs.put_aside(log)
         try:
-            environment = child_environment(self._data.root, threads=1)
-            child = Child.spawn(worker.plan.command, environment, log)
+            plan = worker.plan
+            environment = {
+                **child_environment(self._data.root, threads=1),
+                **dict(plan.environment),
+            }
+            child = Child.spawn(plan.command, environment, log, pass_fds=plan.pass_fds)
         except OSError as error:
             return f"it cannot be started: {error}"
         worker.child, worker.since, worker.beat_seen = child, time.time(), time.monotonic()
