@@ -63,19 +63,26 @@ CREATE TABLE instance_failure (
     kind TEXT NOT NULL, name TEXT NOT NULL, at REAL NOT NULL, reason TEXT NOT NULL);
 CREATE INDEX instance_failure_by_name ON instance_failure (kind, name, at);
 
--- Alerts: one open row per key. Deliveries are the queue of each sink.
+-- Alerts: one open row per key. An alert that is over is settled once everyone who was told of it
+-- is told so. group_key names its message. told: when it was first passed on to anyone.
 CREATE TABLE alert (
     id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, severity TEXT NOT NULL,
     summary TEXT NOT NULL, source TEXT NOT NULL, hint TEXT NOT NULL DEFAULT '', details TEXT,
     started REAL NOT NULL, last REAL NOT NULL, count INTEGER NOT NULL DEFAULT 1,
-    acknowledged REAL, acknowledged_by TEXT, resolved REAL, group_key TEXT, escalation INTEGER
-    NOT NULL DEFAULT 0);
+    acknowledged REAL, acknowledged_by TEXT, resolved REAL, settled REAL, group_key TEXT,
+    told REAL, escalated REAL, escalation INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX alert_open_once ON alert (key) WHERE resolved IS NULL;
+CREATE INDEX alert_unsettled ON alert (id) WHERE settled IS NULL;
+-- The queue of each sink, in the order of number. current marks the newest message of a group that
+-- the sink does not know to be over.
 CREATE TABLE alert_delivery (
-    id TEXT NOT NULL, sink TEXT NOT NULL, notification TEXT NOT NULL, created REAL NOT NULL,
-    due REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, error TEXT,
-    delivered REAL, PRIMARY KEY (id, sink));
-CREATE INDEX alert_delivery_due ON alert_delivery (sink, state, due);
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, sink TEXT NOT NULL,
+    group_key TEXT NOT NULL, action TEXT NOT NULL, notification TEXT NOT NULL,
+    created REAL NOT NULL, due REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL, error TEXT, finished REAL, current INTEGER NOT NULL DEFAULT 1);
+CREATE INDEX alert_delivery_open ON alert_delivery (sink, number)
+    WHERE state IN ('pending', 'sending');
+CREATE INDEX alert_delivery_current ON alert_delivery (sink, group_key) WHERE current = 1;
 CREATE TABLE alert_silence (
     id INTEGER PRIMARY KEY AUTOINCREMENT, matcher TEXT NOT NULL, until REAL NOT NULL,
     created REAL NOT NULL, by TEXT NOT NULL, comment TEXT NOT NULL);
