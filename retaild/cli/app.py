@@ -33,6 +33,7 @@ COMMANDS: Table = {
     "price": ("price", "Look at prices; propose, approve and reject them."),
     "worker": ("worker", "List and restart workers."),
     "logs": ("logs", "Show the logs of workers and jobs."),
+    "doctor": ("doctor", "Look for what is wrong or soon will be, and mend it."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pwd
 import time
 from typing import Any
 
@@ -45,3 +47,11 @@ def record(
 def chain(before: str, entry: list[Any]) -> str:
     """The digest of an entry that follows one with the digest `before`."""
     return hashlib.sha256(json.dumps([before, *entry]).encode()).hexdigest()
+
+
+def system_user() -> str:
+    """Who works at this machine's command line, as `who` of an entry."""
+    try:
+        return f"system user {pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"system user {os.getuid()}"

@@ -1,0 +1,39 @@
+"""An examination in a process of its own, for the server: JSON on standard output.
+
+python -m retaild.runtime.doctor --data DIR [--config FILE] [--fix ID]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from retaild.config.paths import DataDir
+from retaild.runtime.doctor.examination import examine, mend
+from retaild.runtime.doctor.patient import Patient
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="retaild.runtime.doctor")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--fix", default="")
+    options = parser.parse_args()
+    patient = Patient(DataDir(options.data), options.config)
+    only = [options.fix.partition(":")[0]] if options.fix else []
+    findings = examine(patient, only)
+    applied = mend([finding for finding in findings if finding.id == options.fix])
+    answer = {
+        "findings": [finding.public() for finding in findings],
+        "applied": [
+            {"id": item.finding.id, "done": item.done, "failed": item.failed} for item in applied
+        ],
+    }
+    print(json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
