@@ -97,6 +97,13 @@ class RetaildSection(Section):
         default=60.0, ge=3, le=3600,
         description="A worker that has not reported for so long is killed and started again.",
     )  # fmt: skip
+    reload_seconds: float = Field(
+        default=30.0, ge=1, le=600,
+        description="What a reload starts must work within so many seconds, or all goes back.",
+    )  # fmt: skip
+    reload_on_change: bool = Field(
+        default=False, description="Reload by itself when a configuration file was changed."
+    )
 
 
 class ApiSection(Section):
@@ -180,6 +187,94 @@ class JobSection(Section):
         if self.cron is not None and self.every_seconds is not None:
             raise ValueError("state either cron or every_seconds, not both")
         return self
+
+
+class AlertRoute(Section):
+    """[alerts.route.<sink>]: which alerts one sink is told."""
+
+    min_severity: Literal["info", "warning", "error", "critical"] = Field(
+        default="warning", description="Alerts less severe than this are not sent there."
+    )
+    sources: tuple[str, ...] = Field(
+        default=(),
+        description="Only alerts raised by these: instance, job, disk, ... Empty: by anything.",
+    )
+    escalation: int = Field(
+        default=0, ge=0, le=9,
+        description="0: told at once. 1: told when nobody acknowledged for "
+        "`escalate_after_minutes`, 2: after twice as long, and so on.",
+    )  # fmt: skip
+
+
+class AlertsSection(Section):
+    """[alerts]: when alerts are raised, and who is told when; the sinks are [alert.<name>]."""
+
+    group_parts: int = Field(
+        default=2, ge=1, le=10,
+        description="Alerts whose keys begin with the same so many parts (instance.source.tills: "
+        "instance, source) make one message.",
+    )  # fmt: skip
+    group_wait_seconds: float = Field(
+        default=10.0, ge=0, le=3600,
+        description="A first message waits so long for others of its group; a critical one does "
+        "not.",
+    )  # fmt: skip
+    group_interval_seconds: float = Field(
+        default=60.0, ge=0, le=86_400,
+        description="The least time between two messages that say how a group has changed.",
+    )  # fmt: skip
+    repeat_hours: float = Field(
+        default=12.0, ge=0,
+        description="What nobody acknowledged is told again so often; 0: told once.",
+    )  # fmt: skip
+    resolve_after_seconds: float = Field(
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="It counts as over when it was well for so long: what comes and goes pages once.",
+    )
+    escalate_after_minutes: float = Field(
+        default=15.0, ge=0, description="See `escalation` of the routes; 0: never."
+    )
+    history_days: int = Field(
+        default=90, ge=1, le=3650, description="Days that past alerts and messages are kept."
+    )
+    url: str = Field(
+        default="",
+        description="Where people reach the pages, for the link in a message: "
+        "https://shop.example. Empty: as configured in [api].",
+    )
+    route: dict[str, AlertRoute] = Field(
+        default={},
+        description="Sink's name -> its route. A sink without one is told warnings and worse.",
+    )
+    lag_rows: int = Field(
+        default=1_000_000, ge=1, description="Alert when the lake is more rows behind the log."
+    )
+    lag_seconds: float = Field(
+        default=900.0, ge=10, description="Alert when the lake is more seconds behind the log."
+    )
+    disk_percent: float = Field(
+        default=90.0, gt=0, le=100,
+        description="Warning when the disk is fuller; critical at half of what is then left.",
+    )  # fmt: skip
+    disk_days: float = Field(
+        default=7.0, ge=0, description="Warning when the disk will be full in fewer days."
+    )
+    dead_letter_share: float = Field(
+        default=0.05, gt=0, le=1,
+        description="Alert when a greater share of a source's rows was refused in an hour.",
+    )  # fmt: skip
+    silent_hours: float = Field(
+        default=48.0, ge=0, description="Alert when a source was silent for longer; 0: never."
+    )
+    silent_hours_of: dict[str, float] = Field(
+        default={}, description="As `silent_hours`, by source, where one is different."
+    )
+    certificate_days: tuple[int, int, int] = Field(
+        default=(21, 7, 1),
+        description="Info, warning, critical when the API's certificate ends in fewer days.",
+    )
 
 
 class LimitsSection(Section):

@@ -10,11 +10,13 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from retaild.config.active import is_active, read_active_document
 from retaild.config.documents import Document, read_documents
 from retaild.config.explain import explain
 from retaild.config.faults import ConfigFaultsError, Fault
 from retaild.config.locate import base_dir, default_data_dir, locate_config
 from retaild.config.sections import (
+    AlertsSection,
     ApiSection,
     JobSection,
     LakeSection,
@@ -56,6 +58,7 @@ class Settings(Section):
     api: ApiSection = ApiSection()
     lake: LakeSection = LakeSection()
     recommendations: RecommendationsSection = RecommendationsSection()
+    alerts: AlertsSection = AlertsSection()
     bus: PluginInstance = _plugin("embedded")
     stream: PluginInstance = _plugin("embedded")
     batch: PluginInstance = _plugin("duckdb")
@@ -97,6 +100,14 @@ class Settings(Section):
             filled[kind] = _named(filled.get(kind, {}), "plugin", {name: {} for name in names})
         filled["job"] = _named(filled.get("job", {}), "kind", DEFAULT_JOBS)
         return filled
+
+    @model_validator(mode="after")
+    def _routes_lead_somewhere(self) -> Settings:
+        if unknown := sorted(set(self.alerts.route) - set(self.alert)):
+            raise ValueError(
+                f"alerts.route names {unknown[0]!r}, but there is no sink [alert.{unknown[0]}]"
+            )
+        return self
 
     @model_validator(mode="after")
     def _drop_disabled(self) -> Settings:
@@ -160,7 +171,11 @@ def inspect_settings(
 ) -> tuple[Settings | None, Document, list[Fault]]:
     """As `load_settings`, but returns faults: the settings are None if there is any."""
     main = locate_config(config)
-    document = read_documents(main, os.environ if environment is None else environment)
+    base = base_dir(main)
+    if main is not None and is_active(main):  # the environment is in it already
+        document, base = read_active_document(main)
+    else:
+        document = read_documents(main, os.environ if environment is None else environment)
     faults = list(document.faults)
     settings: Settings | None = None
     try:
@@ -169,11 +184,10 @@ def inspect_settings(
         faults += explain(error, Settings, document)
     if settings is None or faults:
         return None, document, faults
-    return _placed(settings, main, data), document, faults
+    return _placed(settings, main, base, data), document, faults
 
 
-def _placed(settings: Settings, main: Path | None, data: Path | None) -> Settings:
-    base = base_dir(main)
+def _placed(settings: Settings, main: Path | None, base: Path, data: Path | None) -> Settings:
     stated = "data_dir" in settings.retaild.model_fields_set
     directory = base / settings.retaild.data_dir if stated else default_data_dir(main)
     section = settings.retaild.model_copy(
