@@ -93,7 +93,8 @@ def _fault(
         return document.fault(path, f"{_table(path[:-1])} needs the setting {path[-1]!r}.", hint)
     reason = details["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
-        return document.fault(_named(path, reason, document), f"{dotted}: {reason}.", hint)
+        said = f"{dotted}: {reason}." if dotted else f"{reason[:1].upper()}{reason[1:]}."
+        return document.fault(_named(path, reason, document), said, hint)
     value = shown(details["input"], secret=is_secret(model, path[depth:]))
     reason = _WORDS.get(kind, reason)
     return document.fault(path, f"{dotted} is {value}, but must be {reason}.", hint)

@@ -231,7 +231,8 @@ class AlertsSection(Section):
         default=120.0,
         ge=0,
         le=86_400,
-        description="It counts as over when it was well for so long: what comes and goes pages once.",
+        description="An alert is over when all was well for so long: what comes and goes pages "
+        "once.",
     )
     escalate_after_minutes: float = Field(
         default=15.0, ge=0, description="See `escalation` of the routes; 0: never."
