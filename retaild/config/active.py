@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from datetime import time as day_time
 from pathlib import Path
@@ -46,20 +46,23 @@ class Active:
     at: float = 0.0
     why: str = ""
     by: str = ""
-    sha256: str = field(default="")
+    sha256: str = ""
+    #: The data directory that the files ask for: `--data` may have been stronger.
+    asked_data_dir: str = ""
 
     @classmethod
     def of(cls, document: Document, main: Path | None, data_dir: Path) -> Self:
         """As read from files and environment; times and dates become text, as JSON has none."""
         values = json.loads(json.dumps(document.values, default=_text))
-        table = values.setdefault("retaild", {})
+        table, asked = values.setdefault("retaild", {}), ""
         if isinstance(table, dict):
+            asked = str(table.get("data_dir", ""))
             table["data_dir"] = str(data_dir)
         places = tuple((path, file, line) for path, (file, line) in document.places.items())
         base = str(base_dir(main))
         digest = hashlib.sha256(json.dumps([base, values], sort_keys=True).encode()).hexdigest()
         name = str(main.absolute()) if main else None
-        return cls(base, values, name, places, sha256=digest)
+        return cls(base, values, name, places, sha256=digest, asked_data_dir=asked)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -109,15 +112,18 @@ def read_active_document(path: Path) -> tuple[Document, Path]:
 
 
 class ActiveStore:
-    """`run/active.json`, and the last ones by number below `run/configurations`."""
+    """`run/active.json`, and by number below `run/configurations` what processes are given.
+
+    A process keeps the file that it was started with: it comes back as it was, whatever a reload
+    that runs meanwhile is about to do.
+    """
 
     def __init__(self, data: DataDir) -> None:
         self.path = data.run / "active.json"
-        self.candidate = data.run / "candidate.json"
         self._kept = data.run / "configurations"
 
     def current(self) -> Active | None:
-        """None if no daemon has run here yet."""
+        """The last that was in force; None if no daemon has run here yet."""
         try:
             return Active.read(self.path)
         except (OSError, ValueError):
@@ -127,39 +133,40 @@ class ActiveStore:
         current = self.current()
         return max([0, *self._numbers(), *([current.number] if current else [])]) + 1
 
-    def put(self, active: Active) -> None:
-        """Let new processes read it; nothing is said yet about whether it works."""
-        active.write(self.path)
+    def file(self, number: int) -> Path:
+        return self._kept / f"{number}.json"
 
-    def keep(self, active: Active) -> None:
-        """It works: remember it as one that was in force."""
-        active.write(self._kept / f"{active.number}.json")
-        for number in self._numbers()[:-KEEP]:
-            (self._kept / f"{number}.json").unlink(missing_ok=True)
+    def activate(self, candidate: Active, number: int, why: str, by: str) -> Active:
+        """It works: from now on it is the one in force."""
+        active = replace(candidate, number=number, why=why, by=by, at=time.time())
+        active.write(self.file(number))
+        active.write(self.path)
+        return active
+
+    def discard(self, number: int) -> None:
+        self.file(number).unlink(missing_ok=True)
+
+    def prune(self, in_use: Collection[Path] = ()) -> None:
+        """Forget all but the last ones and those that a process may still be started with."""
+        numbers = [active.number for active in self.history()]
+        for number in self._numbers():
+            if number not in numbers[:KEEP] and self.file(number) not in in_use:
+                self.discard(number)
 
     def history(self) -> list[Active]:
-        """Newest first; what cannot be read is left out."""
-        found = []
-        for number in reversed(self._numbers()):
-            kept = self.get(number)
-            if kept is not None:
-                found.append(kept)
-        return found
+        """Those that were in force, newest first; what cannot be read is left out."""
+        found = (self.get(number) for number in reversed(self._numbers()))
+        return [active for active in found if active is not None and active.number]
 
     def get(self, number: int) -> Active | None:
         try:
-            return Active.read(self._kept / f"{number}.json")
+            return Active.read(self.file(number))
         except (OSError, ValueError):
             return None
 
     def _numbers(self) -> list[int]:
         names = (path.stem for path in self._kept.glob("*.json"))
         return sorted(int(name) for name in names if name.isdecimal())
-
-
-def numbered(active: Active, number: int, why: str, by: str) -> Active:
-    """The candidate as it goes into force."""
-    return replace(active, number=number, why=why, by=by, at=time.time())
 
 
 def _text(value: Any) -> str:
