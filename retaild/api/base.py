@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 #: Version of this interface. A Spec states the one it was written for.
 API_VERSION = 1
+#: Versions whose plugins work with this retaild.
+SUPPORTED_API_VERSIONS = frozenset({1})
 
 #: Marks the functions of a `plugin.py` that register Specs.
 hookimpl = pluggy.HookimplMarker("retaild")

@@ -25,7 +25,7 @@ def list_(session: Session, kind: str | None) -> None:
 
     if kind is not None and kind not in KINDS:
         raise NotFoundError("plugin kind", kind, f"Known: {', '.join(KINDS)}.")
-    registry = PluginRegistry.load()
+    registry = PluginRegistry.load(session.data)
     used = _instances(session)
     rows = [
         {
@@ -70,12 +70,14 @@ def _tell_list(rows: list[dict[str, Any]], registry: PluginRegistry) -> None:
 @click.argument("name", required=False)
 @click.option("--sample", "sample_only", is_flag=True, help="Print only the sample configuration.")
 def show(session: Session, kind: str, name: str | None, sample_only: bool) -> None:
-    from retaild.host.describe import sample_of, settings_of
+    from retaild.host.describe import sample_in, settings_of
+    from retaild.host.facts import Facts
     from retaild.host.registry import PluginRegistry
 
-    registered = _find(PluginRegistry.load(), kind, name)
+    registered = _find(PluginRegistry.load(session.data), kind, name)
     spec = registered.spec
-    sample = sample_of(registered)
+    stranger = isinstance(spec, Facts)
+    sample = spec.sample if stranger else sample_in(registered.module)
     if sample_only and not session.json:
         if not sample:
             raise FailedError(f"Plugin {spec.name!r} brings no sample.")
@@ -90,7 +92,7 @@ def show(session: Session, kind: str, name: str | None, sample_only: bool) -> No
         "module": registered.module,
         "requires": list(spec.requires),
         "instances": _instances(session).get((registered.kind, spec.name), []),
-        "settings": settings_of(spec.config),
+        "settings": list(spec.settings) if stranger else settings_of(spec.config),
         "sample": sample,
     }
     session.show(facts, lambda: _tell(facts))
@@ -99,8 +101,7 @@ def show(session: Session, kind: str, name: str | None, sample_only: bool) -> No
 def _find(registry: PluginRegistry, kind: str, name: str | None) -> Registered:
     """By kind and name, or by a name alone if only one kind has it."""
     if name is not None:
-        registry.spec(kind, name)  # raises with a hint
-        return registry.registered[kind, name]
+        return registry.find(kind, name)  # raises with a hint
     found = [item for (_, key), item in registry.registered.items() if key == kind]
     if len(found) == 1:
         return found[0]

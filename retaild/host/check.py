@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from retaild.api.errors import ConfigError
 from retaild.config.documents import Document, KeyPath
-from retaild.config.explain import explain, plain_type
 from retaild.config.faults import Fault
-from retaild.config.references import resolve
+from retaild.config.locate import locate_data_dir
+from retaild.config.paths import DataDir
 from retaild.config.sections import PluginInstance
 from retaild.config.settings import MANY_PLUGINS, Settings, inspect_settings
-from retaild.host.registry import PluginRegistry
+from retaild.host.check_settings import settings_faults
+from retaild.host.environments import Launch
+from retaild.host.facts import Facts
+from retaild.host.inspection import ask
+from retaild.host.registry import PluginRegistry, Registered
 
 
 def check(
@@ -33,7 +38,8 @@ def check(
     """
     settings, document, faults = inspect_settings(config, data, environment)
     if settings is None:
-        return in_order(faults + _check_raw_plugins(document))
+        registry = PluginRegistry.load(DataDir(locate_data_dir(config, data)))
+        return in_order(faults + _check_raw_plugins(document, registry))
     faults += check_instances(settings, document)
     faults += check_data_dir(settings, document)
     if not listening:
@@ -51,11 +57,12 @@ def check_instances(
 ) -> list[Fault]:
     """Faults of the configured plugins; broken plugins that are not used are warnings."""
     document = document or Document()
-    registry = registry or PluginRegistry.load()
-    faults: list[Fault] = []
-    for kind, name, instance in settings.instances():
-        prefix = (kind, name) if kind in MANY_PLUGINS else (kind,)
-        faults += check_plugin(kind, prefix, instance, settings.base_dir, document, registry)
+    registry = registry or PluginRegistry.load(DataDir(settings.retaild.data_dir))
+    configured = [
+        Configured(kind, _prefix(kind, name), instance, settings.base_dir)
+        for kind, name, instance in settings.instances()
+    ]
+    faults = check_plugins(configured, document, registry)
     used = " ".join(fault.hint for fault in faults)
     for broken in registry.faults:
         if str(broken) not in used:
@@ -66,18 +73,20 @@ def check_instances(
 _REINSTALL = "Nothing configured uses it. Reinstall or remove its package."
 
 
-def _check_raw_plugins(document: Document) -> list[Fault]:
+def _prefix(kind: str, name: str) -> KeyPath:
+    return (kind, name) if kind in MANY_PLUGINS else (kind,)
+
+
+def _check_raw_plugins(document: Document, registry: PluginRegistry) -> list[Fault]:
     """Plugins' faults although the host's settings have some too: all at once means all."""
-    registry = PluginRegistry.load()
-    faults: list[Fault] = []
+    configured: list[Configured] = []
     for kind, name, table in _raw_instances(document.values):
         try:
             instance = PluginInstance.model_validate({"plugin": name, **table})
         except ValidationError:
             continue  # told already
-        prefix = (kind, name) if kind in MANY_PLUGINS else (kind,)
-        faults += check_plugin(kind, prefix, instance, Path.cwd(), document, registry)
-    return faults
+        configured.append(Configured(kind, _prefix(kind, name), instance, Path.cwd()))
+    return check_plugins(configured, document, registry)
 
 
 def _raw_instances(values: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -103,57 +112,70 @@ def check_plugin(
     registry: PluginRegistry,
 ) -> list[Fault]:
     """Faults of one configured plugin, whose table stands at `prefix` of the document."""
-    try:
-        spec = registry.spec(kind, instance.plugin)
-    except ConfigError as error:
-        return [document.fault((*prefix, "plugin"), error.message, error.hint)]
-    model: type[BaseModel] = spec.config
-    values, faults = _resolve_each(model, instance.settings, base, prefix, document)
-    try:
-        config = model.model_validate(values)
-    except ValidationError as error:
-        told = {fault.path for fault in faults}
-        faults += [f for f in explain(error, model, document, prefix) if f.path not in told]
-    else:
-        faults += _check_paths(config, prefix, document)
-    if kind == "stream":
-        faults += check_steps(instance.plugin, spec.supports, (*prefix, "plugin"), document)
-    return faults
+    return check_plugins([Configured(kind, prefix, instance, base)], document, registry)
 
 
-def _resolve_each(
-    model: type[BaseModel],
-    values: Mapping[str, Any],
-    base: Path,
-    prefix: KeyPath,
-    document: Document,
-) -> tuple[dict[str, Any], list[Fault]]:
-    """References resolved one by one, so that one bad secret does not hide another."""
-    resolved: dict[str, Any] = {}
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """One configured plugin, whose table stands at `prefix` of the document."""
+
+    kind: str
+    prefix: KeyPath
+    instance: PluginInstance
+    base: Path
+
+
+def check_plugins(
+    configured: Sequence[Configured], document: Document, registry: PluginRegistry
+) -> list[Fault]:
+    """Faults of configured plugins. Strangers' settings are validated in other processes."""
     faults: list[Fault] = []
-    for key, value in values.items():
+    elsewhere: dict[Launch, list[tuple[Configured, Registered]]] = {}
+    for one in configured:
         try:
-            resolved |= resolve(model, {key: value}, base)
+            found = registry.find(one.kind, one.instance.plugin)
         except ConfigError as error:
-            faults.append(document.fault((*prefix, key), error.message, error.hint))
-    return resolved, faults
-
-
-def _check_paths(config: BaseModel, prefix: KeyPath, document: Document) -> list[Fault]:
-    """Paths a plugin was given: missing may be meant (a folder yet to come), unreadable is not."""
-    faults: list[Fault] = []
-    for name, info in type(config).model_fields.items():
-        value = getattr(config, name)
-        if plain_type(info.annotation) is not Path or value is None:
+            faults.append(document.fault((*one.prefix, "plugin"), error.message, error.hint))
             continue
-        path = (*prefix, name)
-        if not value.exists():
-            message = f"{value} does not exist."
-            hint = "Create it, or correct the path."
-            faults.append(document.fault(path, message, hint, severity="warning"))
-        elif not os.access(value, os.R_OK):
-            faults.append(document.fault(path, f"{value} may not be read.", "Mend its mode."))
+        if one.kind == "stream":
+            path = (*one.prefix, "plugin")
+            faults += check_steps(one.instance.plugin, found.spec.supports, path, document)
+        if isinstance(found.spec, Facts):
+            elsewhere.setdefault(found.launch, []).append((one, found))
+        else:
+            model, settings = found.spec.config, one.instance.settings
+            faults += settings_faults(model, one.prefix, settings, one.base, document)
+    for launch, group in elsewhere.items():
+        tasks = [_task(one, found, document) for one, found in group]
+        for (one, _), answer in zip(group, ask(launch, tasks), strict=True):
+            faults += _told(one, answer, document)
     return faults
+
+
+def _task(one: Configured, found: Registered, document: Document) -> dict[str, Any]:
+    length = len(one.prefix)
+    return {
+        "task": "check",
+        "entries": [(found.entry, found.module)],
+        "kind": one.kind,
+        "plugin": one.instance.plugin,
+        "prefix": one.prefix,
+        "settings": dict(one.instance.settings),
+        "base": str(one.base),
+        "places": {p: at for p, at in document.places.items() if p[:length] == one.prefix},
+    }
+
+
+def _told(one: Configured, answer: dict[str, Any] | str, document: Document) -> list[Fault]:
+    path = (*one.prefix, "plugin")
+    if isinstance(answer, str):
+        message = f"The settings of {'.'.join(one.prefix)} cannot be checked: {answer}."
+        return [document.fault(path, message, "Tell the plugin's author, or remove it.")]
+    if answer["checked"] is None:
+        reasons = " ".join(str(fault["message"]) for fault in answer["faults"])
+        message = f"Plugin {one.instance.plugin!r} cannot be used: {reasons or 'it is gone.'}"
+        return [document.fault(path, message, "Tell the plugin's author, or remove it.")]
+    return [Fault(**told) for told in answer["checked"]]
 
 
 def check_steps(

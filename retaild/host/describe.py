@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 
 from retaild.config.explain import plain_type
 from retaild.config.toml_text import value
-from retaild.host.registry import Registered
 
 _WORDS: dict[Any, str] = {
     str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path",
@@ -95,9 +94,26 @@ def _bounds(metadata: list[Any]) -> str:
     return ", " + ", ".join(found) if found else ""
 
 
-def sample_of(registered: Registered) -> str:
-    """The text of `sample.toml` beside the plugin's module; empty if there is none."""
-    package = registered.module.partition(":")[0].rpartition(".")[0]
+def places_of(model: type[BaseModel], prefix: str = "") -> tuple[list[str], list[str]]:
+    """Dotted names of the settings that are secrets, and of those that are paths."""
+    secrets: list[str] = []
+    paths: list[str] = []
+    for name, info in model.model_fields.items():
+        inner = plain_type(info.annotation)
+        if inner is SecretStr:
+            secrets.append(prefix + name)
+        elif inner is Path:
+            paths.append(prefix + name)
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
+            below = places_of(inner, f"{prefix}{name}.")
+            secrets += below[0]
+            paths += below[1]
+    return secrets, paths
+
+
+def sample_in(module: str) -> str:
+    """The text of `sample.toml` beside a plugin's module; empty if there is none."""
+    package = module.partition(":")[0].rpartition(".")[0]
     try:
         return (resources.files(package) / "sample.toml").read_text("utf-8")
     except (ModuleNotFoundError, FileNotFoundError, ValueError):

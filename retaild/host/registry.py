@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import ModuleType
+from functools import partial
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Self
 
-import pluggy
 from pydantic import ValidationError
 
-from retaild.api import hookspecs
-from retaild.api.base import API_VERSION, BuildContext, Config, Spec
+from retaild.api.base import BuildContext, Config, Spec
 from retaild.config.explain import suggestion
 from retaild.config.paths import DataDir
 from retaild.config.references import resolve
 from retaild.config.sections import PluginInstance
 from retaild.config.settings import Settings
-from retaild.host.discovery import Found, find
+from retaild.host.catalog import Inspected, catalog
+from retaild.host.discovery import OWN, Found, own_entries
+from retaild.host.environments import Launch, launch_in
 from retaild.host.errors import InvalidPluginConfigError, UnknownPluginError
+from retaild.host.facts import Facts
+from retaild.host.gather import HOOKS, KINDS, load_specs
+from retaild.host.installed import plugins_dir, provided, read_installed
 
-#: Kind -> the hook that registers its Specs.
-HOOKS = {
-    "source": "retaild_sources",
-    "bus": "retaild_buses",
-    "stream": "retaild_stream_processors",
-    "batch": "retaild_batch_engines",
-    "features": "retaild_feature_backends",
-    "trainer": "retaild_trainers",
-    "gate": "retaild_gates",
-    "alert": "retaild_alert_sinks",
-    "identity": "retaild_identity_providers",
-}
-KINDS = tuple(HOOKS)
+__all__ = ["HOOKS", "KINDS", "OWN", "PluginFault", "PluginRegistry", "Registered", "build_context"]
 
 #: Kinds that may keep several cores busy; the others work on one.
 _PARALLEL = frozenset({"batch", "features", "trainer"})
@@ -50,95 +45,175 @@ class PluginFault:
         return f"Plugin {self.name!r} of {self.distribution}: {self.message}"
 
 
+_HOST = Launch()
+
+
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A Spec with its origin."""
+    """A plugin with its origin. Of a stranger's, what is known without importing it."""
 
     kind: str
-    spec: Spec
+    spec: Spec | Facts
     #: Name of the entry point, and the distribution with its version.
     entry: str
     distribution: str
     distribution_version: str
     module: str
+    launch: Launch = _HOST
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stranger's Spec can be imported from."""
+
+    distribution: str
+    entry: str
+    module: str
+    launch: Launch
+
+    def load(self, kind: str, name: str) -> Spec:
+        """Raises UnknownPluginError with the reason why it cannot be imported (any more)."""
+        if self.launch.python is not None and Path(sys.prefix) != self.launch.python.parents[1]:
+            why = "It has a Python environment of its own and works only in its own process."
+            raise UnknownPluginError(kind, name, f"{self}: {why}")
+        # Behind the host's own packages: what they bring is theirs in this process.
+        sys.path += [entry for entry in self.launch.path if entry not in sys.path]
+        reasons: list[str] = []
+        for found, spec in load_specs(partial(import_module, self.module), reasons.append):
+            if (found, spec.name) == (kind, name):
+                return spec
+        raise UnknownPluginError(kind, name, f"{self}: {' '.join(reasons) or 'it is gone.'}")
+
+    def __str__(self) -> str:
+        return f"Plugin {self.entry!r} of {self.distribution}"
 
 
 @dataclass
 class PluginRegistry:
-    """Every usable Spec. A broken plugin is in `faults` and never hides another."""
+    """Every usable plugin. A broken one is in `faults` and never hides another.
 
-    registered: dict[tuple[str, str], Registered] = field(default_factory=dict)
-    faults: list[PluginFault] = field(default_factory=list)
+    Strangers' plugins are known by their `Facts`; `spec` alone imports one, for the process that
+    builds it. The host's own plugins are imported when they are first asked for.
+    """
+
+    _registered: dict[tuple[str, str], Registered] = field(default_factory=dict)
+    _faults: list[PluginFault] = field(default_factory=list)
+    #: Finds out about strangers; None: everything is known.
+    _unread: Callable[[], Iterable[Inspected]] | None = None
     _disputed: set[tuple[str, str]] = field(default_factory=set)
+    _built: dict[tuple[str, str], Spec] = field(default_factory=dict)
+    _data: DataDir | None = None
 
     @classmethod
-    def load(cls) -> Self:
-        """Import the plugin modules that are installed, and gather their Specs."""
-        registry = cls()
-        for found in find():
-            try:
-                module = found.entry.load()
-            except Exception as error:  # a plugin's import may fail in any way
-                registry._fault(found, f"it cannot be imported: {_said(error)}.")
-            else:
-                registry.add(module, found)
-        return registry
+    def load(cls, data: DataDir | None = None) -> Self:
+        """What is installed beside the host, and in `data` by `retaildctl plugin install`."""
+        return cls(_unread=partial(catalog, data), _data=data)
 
-    def add(self, module: ModuleType, found: Found) -> None:
-        """Register one plugin module's Specs; what is wrong with it goes to `faults`."""
-        manager = pluggy.PluginManager("retaild")
-        manager.add_hookspecs(hookspecs)
-        try:
-            manager.register(module)
-            manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            self._fault(found, f"it does not fit this version of retaild: {_said(error)}.")
+    @property
+    def registered(self) -> dict[tuple[str, str], Registered]:
+        self._read()
+        return self._registered
+
+    @property
+    def faults(self) -> list[PluginFault]:
+        self._read()
+        return self._faults
+
+    def _read(self) -> None:
+        if self._unread is None:
             return
-        hooks = [(kind, getattr(manager.hook, name)) for kind, name in HOOKS.items()]
-        if not any(hook.get_hookimpls() for _, hook in hooks):
-            self._fault(found, "it registers nothing (no function is marked with @hookimpl).")
-        for kind, hook in hooks:
-            for implementation in hook.get_hookimpls():
-                self._gather(kind, implementation.function, found)
+        find_out, self._unread = self._unread, None
+        for found in own_entries():
+            self._take_own(found)
+        for inspected in find_out():
+            self._take(inspected)
 
-    def _gather(self, kind: str, function: Any, found: Found) -> None:
-        try:
-            specs = list(function())
-        except Exception as error:  # a plugin's hook may fail in any way
-            self._fault(found, f"its hook {HOOKS[kind]} failed: {_said(error)}.")
-            return
-        for spec in specs:
-            self._register(kind, spec, found)
-
-    def _register(self, kind: str, spec: Spec, found: Found) -> None:
-        other = self.registered.get((kind, spec.name))
-        if spec.api_version != API_VERSION:
-            written = f"it is written for plugin interface {spec.api_version}"
-            self._fault(found, f"{written}, but this retaild has {API_VERSION}.")
-        elif other is not None:
-            # Which one came first is chance: neither is trusted with the name.
-            places = f"{other.distribution} and {found.distribution}"
-            self._fault(found, f"{kind} {spec.name!r} is registered twice, by {places}.")
-            del self.registered[kind, spec.name]
-            self._disputed.add((kind, spec.name))
-        elif (kind, spec.name) not in self._disputed:
-            self.registered[kind, spec.name] = Registered(
+    def _take_own(self, found: Found) -> None:
+        complain = partial(self._fault, found.entry.name, found.distribution)
+        for kind, spec in load_specs(found.entry.load, complain):
+            self._registered[kind, spec.name] = Registered(
                 kind, spec, found.entry.name, found.distribution, found.version, found.entry.value
             )
 
-    def _fault(self, found: Found, message: str) -> None:
-        self.faults.append(PluginFault(found.entry.name, found.distribution, message))
+    def _take(self, inspected: Inspected) -> None:
+        origin = inspected.origin
+        for entry, message in inspected.faults:
+            self._fault(entry, origin.distribution, message)
+        for one in inspected.plugins:
+            self._register(
+                Registered(one.kind, one.facts, one.entry, origin.distribution, origin.version,
+                           one.module, origin.launch)
+            )  # fmt: skip
 
-    def specs(self, kind: str) -> dict[str, Spec]:
-        """Name -> Spec of one kind, sorted."""
+    def _register(self, new: Registered) -> None:
+        key = (new.kind, new.spec.name)
+        other = self._registered.get(key)
+        if other is not None and other.distribution == OWN:
+            message = f"{new.kind} {new.spec.name!r} is the name of a plugin of retaild's own."
+            self._fault(new.entry, new.distribution, message)
+        elif other is not None:
+            # Which one came first is chance: neither is trusted with the name.
+            places = f"{other.distribution} and {new.distribution}"
+            message = f"{new.kind} {new.spec.name!r} is registered twice, by {places}."
+            self._fault(new.entry, new.distribution, message)
+            del self._registered[key]
+            self._disputed.add(key)
+        elif key not in self._disputed:
+            self._registered[key] = new
+
+    def _fault(self, name: str, distribution: str, message: str) -> None:
+        self._faults.append(PluginFault(name, distribution, message))
+
+    def specs(self, kind: str) -> dict[str, Spec | Facts]:
+        """Name -> Spec (ours) or Facts (a stranger's) of one kind, sorted. Imports no stranger."""
         return {name: item.spec for (k, name), item in sorted(self.registered.items()) if k == kind}
 
+    def facts(self, kind: str, name: str) -> Any:
+        """The fields of a Spec, but for `config` and `build`. Imports no stranger.
+
+        Raises UnknownPluginError, which says what is close or why it is missing.
+        """
+        return self.find(kind, name).spec
+
+    def find(self, kind: str, name: str) -> Registered:
+        """Raises UnknownPluginError."""
+        self._take_own_quickly(kind, name)
+        found = self._registered.get((kind, name)) or self.registered.get((kind, name))
+        if found is None:
+            raise UnknownPluginError(kind, name, self.why_missing(kind, name))
+        return found
+
+    def _take_own_quickly(self, kind: str, name: str) -> None:
+        """Our entry points are called kind-name: others need not be imported for this one."""
+        if self._unread is None or (kind, name) in self._registered:
+            return
+        for found in own_entries():
+            if found.entry.name == f"{kind}-{name}":
+                self._take_own(found)
+
     def spec(self, kind: str, name: str) -> Any:
-        """Raises UnknownPluginError, which says what is close or why it is missing."""
-        try:
-            return self.registered[kind, name].spec
-        except KeyError:
-            raise UnknownPluginError(kind, name, self.why_missing(kind, name)) from None
+        """The Spec, imported into this process. Raises UnknownPluginError."""
+        key = (kind, name)
+        if key not in self._built:
+            self._take_own_quickly(kind, name)
+            place = self._installed_place(kind, name) or self._place(self.find(kind, name))
+            self._built[key] = place if isinstance(place, Spec) else place.load(kind, name)
+        return self._built[key]
+
+    def _installed_place(self, kind: str, name: str) -> Place | None:
+        """Where `plugin install` put it: a component's process needs to know no more than that."""
+        if self._data is None or (kind, name) in self._registered:
+            return None
+        for item, one in provided(read_installed(self._data)):
+            if (one.kind, one.name) == (kind, name):
+                launch = launch_in(plugins_dir(self._data) / item.current.directory, item.current)
+                return Place(item.distribution, one.entry, one.module, launch)
+        return None
+
+    def _place(self, found: Registered) -> Place | Spec:
+        if isinstance(found.spec, Spec):
+            return found.spec
+        return Place(found.distribution, found.entry, found.module, found.launch)
 
     def why_missing(self, kind: str, name: str) -> str:
         broken = [
@@ -178,9 +253,3 @@ def build_context(kind: str, instance: str, settings: Settings, data: DataDir) -
         store=settings.retaild.store,
         threads=len(os.sched_getaffinity(0)) if kind in _PARALLEL else 1,
     )
-
-
-def _said(error: BaseException) -> str:
-    """The error in a line: its type where the text alone says too little."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"

@@ -79,4 +79,4 @@ def offline_context(config: Path | None = None, data: Path | None = None) -> Con
     settings, directory = surroundings(config, data)
     state = State(directory.state_db)
     stop = threading.Event()
-    return Context("command", settings, directory, PluginRegistry.load(), state, stop)
+    return Context("command", settings, directory, PluginRegistry.load(directory), state, stop)

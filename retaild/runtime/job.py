@@ -107,7 +107,7 @@ def run_job(
         Limits.of(kind, arguments).apply()
         own = {key: value for key, value in arguments.items() if key not in LIMIT_ARGUMENTS}
         context = JobContext(
-            name, settings, data, PluginRegistry.load(), state, stop, run_id, progress, own
+            name, settings, data, PluginRegistry.load(data), state, stop, run_id, progress, own
         )
         _log.info("job %s starts (run %d, kind %s, arguments %s)", name, run_id, kind, own)
         with job_lock(data, work_name(kind, own)):
