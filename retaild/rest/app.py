@@ -12,11 +12,21 @@ from starlette.types import ASGIApp
 
 from retaild import __version__
 from retaild.rest import problems
+from retaild.rest.doctor_data import DoctorData
 from retaild.rest.fast import FastLane
 from retaild.rest.gate import Gate, Hosts, RequestIds
 from retaild.rest.metrics import Metrics
 from retaild.rest.problems import Problem
-from retaild.rest.routers import admin, customers, events, health, prices, products, stream
+from retaild.rest.routers import (
+    admin,
+    customers,
+    doctor,
+    events,
+    health,
+    prices,
+    products,
+    stream,
+)
 from retaild.runtime.serving.services import Services
 
 PREFIX = "/api/v1"
@@ -76,5 +86,6 @@ def create_api(services: Services, metrics: Metrics, closing: asyncio.Event) -> 
     for module in (customers, products, prices, events, admin):
         app.include_router(module.router(services), prefix=PREFIX)
     app.include_router(stream.router(services, closing), prefix=PREFIX)
+    app.include_router(doctor.router(DoctorData(services.context.data)), prefix=PREFIX)
     app.include_router(health.router(services, metrics))
     return app

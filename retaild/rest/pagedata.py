@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from retaild import __version__
 from retaild.api.errors import RetaildError
+from retaild.rest.doctor_data import DoctorData
 from retaild.rest.problems import status_of
 from retaild.rest.status import status
 from retaild.runtime.pricing.errors import DecidedError
@@ -54,9 +55,12 @@ def _page_errors() -> Iterator[None]:
 class ServedPageData:
     """Lives in the event loop; what blocks goes to a thread."""
 
+    doctor: DoctorData
+
     def __init__(self, services: Services) -> None:
         self._services = services
         self._shop, self._prices, self._admin = services.shop, services.prices, services.admin
+        self.doctor = DoctorData(services.context.data)
 
     def shop(self) -> Any:
         settings = self._services.context.settings

@@ -30,6 +30,7 @@ SECTIONS = {
     "lake": "Lake tables",
     "sources": "Sources",
     "logs": "Logs",
+    "doctor": "Doctor",
 }
 RUNS = 25
 LETTERS = 25
@@ -68,17 +69,21 @@ def routes(data: PageData, renderer: Renderer) -> list[Route]:
     ]
 
 
+async def panel_page(renderer: Renderer, request: Request, panel: str, **context: Any) -> Response:
+    """A section of the panel, by its template `admin/<panel>.html`; `a_b` belongs to section a."""
+    return await renderer.page(
+        request, f"admin/{panel or 'overview'}.html", section="admin",
+        panel=panel.partition("_")[0], sections=SECTIONS, **context,
+    )  # fmt: skip
+
+
 class AdminPages:
     def __init__(self, data: PageData, renderer: Renderer) -> None:
         self._data = data
         self._renderer = renderer
 
     async def _page(self, request: Request, panel: str, **context: Any) -> Response:
-        template = f"admin/{panel or 'overview'}.html"
-        return await self._renderer.page(
-            request, template, section="admin", panel=panel.partition("_")[0], sections=SECTIONS,
-            **context,
-        )  # fmt: skip
+        return await panel_page(self._renderer, request, panel, **context)
 
     async def unknown(self, request: Request) -> Response:
         name = request.path_params["name"]

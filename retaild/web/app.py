@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from retaild.web import admin, pricing, recommendations
+from retaild.web import admin, doctor, pricing, recommendations
 from retaild.web.assets import Assets
 from retaild.web.environment import environment
 from retaild.web.formatting import Formats
@@ -30,6 +30,8 @@ def pages(data: PageData, *, strict: bool = False) -> list[BaseRoute]:
         Route("/preferences/theme", renderer.guarded(_theme, needs_engine=False), methods=["POST"]),
         *recommendations.routes(data, renderer),
         *pricing.routes(data, renderer),
+        *doctor.routes(data.doctor, renderer),
+        # Last: it answers for every other section of the panel.
         *admin.routes(data, renderer),
     ]
 

@@ -31,6 +31,8 @@ def flash_of(query: Mapping[str, str]) -> Flash | None:
         "promoted": ("good", f"Version {count} is champion now; the server follows in a second."),
         "rolled-back": ("good", "The champion before is champion again."),
         "replayed": ("good", f"{count} accepted on replay."),
+        "mended": ("good", "Mended."),
+        "not-mended": ("bad", "It could not be mended; the command line says more."),
         "refused": ("warn", f"{count} still refused on replay; the reason stands beside each."),
     }  # fmt: skip
     return Flash(*texts[key]) if key in texts else None

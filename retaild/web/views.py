@@ -491,8 +491,21 @@ class AdminData(Protocol):
     async def logs(self, file: str, level: str, lines: int) -> LogPage: ...
 
 
+class DoctorData(Protocol):
+    """May take seconds; raises RetaildError."""
+
+    async def findings(self) -> dict[str, Any]:
+        """`at` (seconds, UTC) and `findings`, worst first; see `retaild.runtime.doctor`."""
+
+    async def fix(self, finding: str) -> dict[str, Any]:
+        """`done` in words, `failed`."""
+
+
 class PageData(RecommendationData, PricingData, AdminData, Protocol):
     """All that the pages ask. May raise NotReadyError anywhere."""
+
+    @property
+    def doctor(self) -> DoctorData: ...
 
     def shop(self) -> Shop: ...
 

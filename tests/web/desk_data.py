@@ -30,6 +30,7 @@ from retaild.web.views import (
     Worker,
 )
 from tests.web import shop_data
+from tests.web.doctor_data import FakeDoctor
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -42,10 +43,12 @@ class ShopPages(shop_data.PricePages):
     worker_down: bool = False
     runs: list[JobRun] = field(default_factory=list)
     champion: int = 3
+    doctor: FakeDoctor = field(default_factory=FakeDoctor)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         now = time.time()
+        self.doctor.well = self.empty
         if self.empty:
             self.model = None
             return

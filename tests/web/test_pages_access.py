@@ -30,6 +30,7 @@ PAGES = {
     "dead letters": "/admin/dead-letters",
     "dead letter": "/admin/dead-letters/dl-3",
     "quality": "/admin/quality",
+    "doctor": "/admin/doctor",
     "lake": "/admin/lake",
     "sources": "/admin/sources",
     "logs": "/admin/logs",

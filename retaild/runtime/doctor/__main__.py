@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from retaild.config.active import ActiveStore
 from retaild.config.paths import DataDir
 from retaild.runtime.doctor.examination import examine, mend
 from retaild.runtime.doctor.patient import Patient
@@ -21,7 +22,8 @@ def main() -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--fix", default="")
     options = parser.parse_args()
-    patient = Patient(DataDir(options.data), options.config)
+    data = DataDir(options.data)
+    patient = Patient(data, options.config or _started_with(data))
     only = [options.fix.partition(":")[0]] if options.fix else []
     findings = examine(patient, only)
     applied = mend([finding for finding in findings if finding.id == options.fix])
@@ -33,6 +35,11 @@ def main() -> int:
     }
     print(json.dumps(answer))
     return 0
+
+
+def _started_with(data: DataDir) -> Path | None:
+    active = ActiveStore(data).current()
+    return Path(active.main) if active and active.main else None
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from retaild.config.active import secret_references
 from retaild.runtime._state_schema import MIGRATIONS
 from retaild.runtime.check import check_all
 from retaild.runtime.doctor.finding import Finding, Fix
@@ -143,19 +144,10 @@ def _secret_files(patient: Patient) -> Iterator[Path]:
         return
     base = patient.settings.base_dir
     for _, _, instance in patient.settings.instances():
-        for place in _references(instance.settings):
-            path = base / place
+        for reference in secret_references(instance.settings).values():
+            path = base / reference.get("file", "")
             if path.is_file():
                 yield path
-
-
-def _references(values: Mapping[str, Any]) -> Iterator[str]:
-    if set(values) == {"file"} and isinstance(values["file"], str):
-        yield values["file"]
-        return
-    for value in values.values():
-        if isinstance(value, Mapping):
-            yield from _references(value)
 
 
 def lock(patient: Patient) -> Iterator[Finding]:
