@@ -1,7 +1,7 @@
 """The daemon: starts everything, listens to signals and the control socket, stops in order.
 
-    lock -> sweep -> check -> control socket -> workers -> schedule ... stop: schedule, jobs,
-    doors (ingest, serve), stream, control socket
+    lock -> sweep -> check -> listening socket -> control socket -> workers -> schedule ... stop:
+    reload, schedule, jobs, doors (ingest, serve), stream, control socket
 
 Light on purpose: no Arrow, no numpy, no model library is ever imported here.
 """
@@ -20,22 +20,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retaild.config.active import ActiveStore
 from retaild.config.faults import ConfigFaultsError
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
+from retaild.daemon.alerting import Alerting
 from retaild.daemon.lock import daemon_lock
 from retaild.daemon.notify import notify, watchdog_seconds
+from retaild.daemon.proposal import Proposal, propose
+from retaild.daemon.reloading import Reloader
+from retaild.daemon.running import Running
 from retaild.daemon.server import ControlServer
+from retaild.daemon.settling import watch_files
 from retaild.daemon.status import api_url, daemon_facts, job_facts, worker_facts
-from retaild.host.check import check_instances, check_port
 from retaild.runtime import logs
-from retaild.runtime.check import check_jobs
 from retaild.runtime.control import Message
 from retaild.runtime.process import sweep
 from retaild.runtime.runner import CommandOf, JobBusyError, JobRunner, job_command, known_kinds
 from retaild.runtime.scheduler import Scheduler
 from retaild.runtime.state import State
-from retaild.runtime.supervisor import Supervisor, plan_worker
+from retaild.runtime.supervisor import Supervisor, WorkerPlan
 from retaild.runtime.worker_kinds import ENTRIES
 
 _log = logging.getLogger("retaild.daemon")
@@ -67,51 +71,65 @@ class Daemon:
             swept = sweep(self.data.root)
             if swept:
                 _log.warning("ended what a killed daemon had left: processes %s", swept)
-            self._refuse_faults()
             return asyncio.run(self._serve())
-
-    def _refuse_faults(self) -> None:
-        faults = [*check_instances(self.settings), *check_port(self.settings)]
-        faults += check_jobs(self.settings) if self.kinds is None else []
-        for fault in faults:
-            if fault.severity == "warning":
-                _log.warning("%s", fault)
-        errors = [fault for fault in faults if fault.severity == "error"]
-        if errors:
-            raise ConfigFaultsError(errors)
 
     async def _serve(self) -> int:
         self._stop = asyncio.Event()
+        self._store = ActiveStore(self.data)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        self._wire(loop)
+        proposal = await propose(self.config, self.data, self._store, listening=False)
+        self._wire(loop, self._begin_with(proposal))
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         await self._control.start()
         self._runner.recover()
         self._supervisor.start()
         self._scheduler.start(self.settings.job)
         self._runner.pump()
         _log.info("started on %s, %s", self.data.root, api_url(self.settings))
-        helpers = [asyncio.create_task(self._report_ready()), asyncio.create_task(_watchdog())]
+        works = (self._report_ready(), _watchdog(), self._alerting.run(), self._watch_files())
+        helpers = [asyncio.create_task(work) for work in works]
         await self._stop.wait()
         for helper in helpers:
             helper.cancel()
         await self._stop_all()
         return 0
 
-    def _wire(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _begin_with(self, proposal: Proposal) -> dict[str, WorkerPlan]:
+        """Put what was read into force; the plans that it asks for. Raises ConfigFaultsError."""
+        for fault in proposal.faults:
+            if fault.severity == "warning":
+                _log.warning("%s", fault)
+        if proposal.errors or proposal.settings is None:
+            self._store.discard(proposal.number)
+            raise ConfigFaultsError(proposal.errors)
+        self._store.forget_unproven(but=proposal.number)
+        active = self._store.activate(proposal.active, proposal.number, "start", "retaild")
+        self._store.prune()
+        self.settings = proposal.settings
+        self._running = Running(self.data, self.workers, active, self.settings)
+        door = self._running.open_door(self.settings)
+        plans = self._running.basis(self.settings, proposal, door.number).plans()
+        self._running.take(active, self.settings, proposal, door)
+        return plans
+
+    def _wire(self, loop: asyncio.AbstractEventLoop, plans: Mapping[str, WorkerPlan]) -> None:
         self._state = State(self.data.state_db)
-        plans = [
-            plan_worker(kind, self.data, self.config, entry) for kind, entry in self.workers.items()
-        ]
         hung = self.settings.retaild.hung_seconds
-        self._supervisor = Supervisor(self.data, self._state, plans, hung_seconds=hung)
+        self._supervisor = Supervisor(
+            self.data, self._state, list(plans.values()), hung_seconds=hung
+        )
+        self._reloader = Reloader(
+            self.data, self.config, self._state, self._supervisor, self._running, self._apply
+        )
         self._runner = JobRunner(
             self.data, self._state, self.settings.job,
-            self.command or job_command(self.data, self.config),
+            self.command or job_command(self.data, self._store.path),
             kinds=known_kinds if self.kinds is None else lambda: self.kinds or {},
             threads=len(os.sched_getaffinity(0)),
         )  # fmt: skip
+        self._alerting = Alerting(State(self.data.state_db), self.data, self.settings)
         self._scheduler = Scheduler(
             self.data.schedule_db, self.settings.retaild.timezone,
             lambda job: _from_thread(loop, self._due, job),
@@ -124,8 +142,19 @@ class Daemon:
                 "run-job": self._run_job,
                 "restart-worker": self._restart_worker,
                 "stop": self._stop_asked,
+                "reload": self._reload,
+                "reload-status": lambda _: {"reload": self._reloader.last()},
+                "config-diff": lambda _: self._reloader.diff(),
             },
         )
+
+    def _apply(self, settings: Settings) -> None:
+        """What the daemon itself does by the settings; no process is touched."""
+        self.settings = settings
+        self._scheduler.sync(settings.job, settings.retaild.timezone)
+        self._runner.use(settings.job)
+        self._supervisor.hung_seconds = settings.retaild.hung_seconds
+        logging.getLogger().setLevel(settings.retaild.log_level.upper())
 
     async def _report_ready(self) -> None:
         until = time.monotonic() + READY_SECONDS
@@ -140,8 +169,10 @@ class Daemon:
         self._phase = "stopping"
         notify("STOPPING=1")
         _log.info("stopping")
+        await self._reloader.stop()
         self._scheduler.stop()
         await asyncio.gather(self._runner.stop(), self._supervisor.stop())
+        self._running.door.close()
         await self._control.stop()
         _log.info("stopped in %.1f s", time.monotonic() - began)
 
@@ -153,6 +184,14 @@ class Daemon:
             _log.info("not started again: %s", error.message)
         except Exception:
             _log.exception("scheduled job %s", job)
+
+    def _hang_up(self) -> None:
+        self._reloader.begin_or_repeat("retaild", "signal")
+
+    async def _watch_files(self) -> None:
+        """Reload by itself when files change, while `retaild.reload_on_change` says so."""
+        async for _ in watch_files(self.config, lambda: self.settings.retaild.reload_on_change):
+            self._reloader.begin_or_repeat("retaild", "changed files")
 
     # -- commands --------------------------------------------------------------------------------
 
@@ -175,6 +214,10 @@ class Daemon:
     def _restart_worker(self, message: Message) -> Message:
         self._supervisor.restart(str(message["worker"]))
         return {"worker": message["worker"]}
+
+    def _reload(self, message: Message) -> Message:
+        by, via = str(message.get("by") or "system"), str(message.get("via") or "command")
+        return {"reload": self._reloader.begin(by, via).message()}
 
     def _stop_asked(self, _: Message) -> Message:
         # Answer first, then go.
