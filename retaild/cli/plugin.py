@@ -1,4 +1,4 @@
-"""`retaildctl plugin list|show`."""
+"""`retaildctl plugin list|show`, and the table of the commands that have files of their own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from retaild.cli.command import CONTEXT_SETTINGS, LazyGroup, Table
 from retaild.cli.command import command as make
-from retaild.cli.command import group
 from retaild.cli.exits import FailedError, NotFoundError
 from retaild.cli.output import columns, paint, print_facts, print_table
 from retaild.cli.session import Session
@@ -15,7 +15,19 @@ from retaild.cli.session import Session
 if TYPE_CHECKING:
     from retaild.host.registry import PluginRegistry, Registered
 
-command = group("List and explain plugins.")
+COMMANDS: Table = {
+    "new": ("plugin_new", "Write a plugin project that passes its own tests."),
+    "install": ("plugin_install:install", "Install a plugin while retaild runs."),
+    "upgrade": ("plugin_install:upgrade", "Install another version of a plugin."),
+    "rollback": ("plugin_install:rollback", "Go back to a version that was in use before."),
+    "versions": ("plugin_install:versions", "List what was installed, with its versions."),
+    "remove": ("plugin_install:remove", "Remove an installed plugin."),
+}
+
+command = LazyGroup(
+    help="Make, install, list and explain plugins.", table=COMMANDS,
+    context_settings=CONTEXT_SETTINGS,
+)  # fmt: skip
 
 
 @make(group=command, name="list", help="List installed plugins and what is configured of them.")

@@ -18,6 +18,7 @@ from retaild.config.locate import locate_data_dir
 from retaild.config.paths import DataDir
 from retaild.config.sections import PluginInstance
 from retaild.config.settings import MANY_PLUGINS, Settings, inspect_settings
+from retaild.host.catalog import Described, Inspected
 from retaild.host.check_settings import settings_faults
 from retaild.host.environments import Launch
 from retaild.host.facts import Facts
@@ -152,7 +153,26 @@ def check_plugins(
     return faults
 
 
-def _task(one: Configured, found: Registered, document: Document) -> dict[str, Any]:
+def refused_settings(
+    settings: Settings, used: Sequence[tuple[str, str, PluginInstance]], inspected: Inspected
+) -> list[Fault]:
+    """What a distribution that is not in use yet would refuse of these configured instances."""
+    document = Document()
+    known = {(one.kind, one.facts.name): one for one in inspected.plugins}
+    faults: list[Fault] = []
+    for kind, name, instance in used:
+        one = Configured(kind, _prefix(kind, name), instance, settings.base_dir)
+        found = known.get((kind, instance.plugin))
+        if found is None:
+            message = f"it no longer brings the {kind} plugin {instance.plugin!r}"
+            faults.append(document.fault(one.prefix, message))
+            continue
+        (answer,) = ask(inspected.origin.launch, [_task(one, found, document)])
+        faults += [f for f in _told(one, answer, document) if f.severity == "error"]
+    return faults
+
+
+def _task(one: Configured, found: Registered | Described, document: Document) -> dict[str, Any]:
     length = len(one.prefix)
     return {
         "task": "check",

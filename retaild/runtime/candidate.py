@@ -19,6 +19,7 @@ from retaild.config.active import Active
 from retaild.config.documents import read_documents
 from retaild.config.faults import Fault
 from retaild.config.locate import locate_config
+from retaild.config.paths import DataDir
 from retaild.host.registry import PluginRegistry
 from retaild.runtime.check import check_all
 from retaild.runtime.process import bind_to_parent
@@ -48,11 +49,11 @@ def examine(config: Path | None, data: Path, to: Path, *, listening: bool) -> Fi
     document = read_documents(main, os.environ)
     Active.of(document, main, data).write(to)
     faults = [*document.faults, *check_all(to, data, listening=listening)]
-    return Findings(tuple(faults), _versions())
+    return Findings(tuple(faults), _versions(data))
 
 
-def _versions() -> dict[str, str]:
-    registered = PluginRegistry.load().registered
+def _versions(data: Path) -> dict[str, str]:
+    registered = PluginRegistry.load(DataDir(data)).registered
     return {
         f"{kind}.{name}": f"{item.distribution} {item.distribution_version}"
         for (kind, name), item in registered.items()

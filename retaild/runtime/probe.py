@@ -47,7 +47,7 @@ def main() -> int:
         settings, data = surroundings(options.config, options.data)
         logs.set_up(settings.retaild.log_level)
         state, stop = State(data.state_db), threading.Event()
-        context = Context("probe", settings, data, PluginRegistry.load(), state, stop)
+        context = Context("probe", settings, data, PluginRegistry.load(data), state, stop)
         probe(context, options.kind, options.instance)
     except Exception as error:  # whatever a plugin raises is what people want to know
         said = isinstance(error, RetaildError)
