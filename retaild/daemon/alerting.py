@@ -69,15 +69,17 @@ class Alerting:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, thread_name_prefix="alerts") as thread:
-            try:
-                while True:
-                    await loop.run_in_executor(thread, self.step)
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), STEP_SECONDS)
-                    self._wake.clear()
-            finally:
-                thread.submit(self.state.close)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="alerts")
+        try:
+            while True:
+                await loop.run_in_executor(thread, self.step)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), STEP_SECONDS)
+                self._wake.clear()
+        finally:
+            thread.submit(self.state.close)
+            # A step that waits for the disk must not hold up the daemon's end.
+            thread.shutdown(wait=False)
 
     def step(self) -> None:
         """One round; a fault in it is logged, and the next round tries again."""

@@ -1,0 +1,1 @@
+"""E-mail: plain text, by SMTP over TLS."""

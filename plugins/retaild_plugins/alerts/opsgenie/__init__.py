@@ -1,0 +1,1 @@
+"""Opsgenie: alerts by the Alert API v2."""

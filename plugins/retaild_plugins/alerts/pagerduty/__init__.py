@@ -1,0 +1,1 @@
+"""PagerDuty: incidents by the Events API v2."""
