@@ -19,6 +19,7 @@ COMMANDS: Table = {
     "demo": ("demo", "Run everything on a year of a real shop's till lines."),
     "run": ("run", "Run the daemon in the foreground."),
     "stop": ("stop", "Stop the running daemon in an orderly way."),
+    "reload": ("reload", "Take over the changed configuration, or say why not."),
     "status": ("status", "Show how the running retaild is."),
     "check": ("check", "Check the configuration and show every fault."),
     "config": ("config", "Show the configuration."),

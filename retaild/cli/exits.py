@@ -38,6 +38,7 @@ _BY_KEY = {
     "job.running": BUSY,
     "job.queue_full": BUSY,
     "daemon.already_running": BUSY,
+    "reload.busy": BUSY,
     "registry.busy": BUSY,
     "registry.unknown_version": NOT_FOUND,
     "import.no_source": NOT_FOUND,

@@ -146,6 +146,13 @@ class ActiveStore:
     def discard(self, number: int) -> None:
         self.file(number).unlink(missing_ok=True)
 
+    def forget_unproven(self, but: int) -> None:
+        """What a daemon that was killed in the middle of a reload has left."""
+        for number in self._numbers():
+            kept = self.get(number)
+            if number != but and (kept is None or not kept.number):
+                self.discard(number)
+
     def prune(self, in_use: Collection[Path] = ()) -> None:
         """Forget all but the last ones and those that a process may still be started with."""
         numbers = [active.number for active in self.history()]

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 IDLE_SECONDS = 10.0
 
 #: Command -> what answers it, given the request's other fields.
-Commands = Mapping[str, Callable[[Message], Message]]
+Commands = Mapping[str, Callable[[Message], Message | Awaitable[Message]]]
 
 
 class ControlServer:
@@ -51,7 +51,7 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await asyncio.wait_for(reader.readline(), IDLE_SECONDS)
-            writer.write(json.dumps(self._answer(line), default=str).encode() + b"\n")
+            writer.write(json.dumps(await self._answer(line), default=str).encode() + b"\n")
             await asyncio.wait_for(writer.drain(), IDLE_SECONDS)
         except (OSError, ValueError, TimeoutError) as error:
             _log.debug("a control connection broke off: %s", error)
@@ -60,7 +60,7 @@ class ControlServer:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    def _answer(self, line: bytes) -> Message:
+    async def _answer(self, line: bytes) -> Message:
         try:
             message = json.loads(line)
             command = self._commands[message["command"]]
@@ -68,7 +68,8 @@ class ControlServer:
             known = ", ".join(sorted(self._commands))
             return _fault("control.unknown", "This is no command.", f"Known: {known}.")
         try:
-            return command(message)
+            answer = command(message)
+            return await answer if isinstance(answer, Awaitable) else answer
         except RetaildError as error:
             return _fault(error.key, error.message, error.hint, run_id=getattr(error, "run_id", 0))
         except Exception as error:

@@ -153,6 +153,7 @@ class Daemon:
         self.settings = settings
         self._scheduler.sync(settings.job, settings.retaild.timezone)
         self._runner.use(settings.job)
+        self._alerting.configure(settings)
         self._supervisor.hung_seconds = settings.retaild.hung_seconds
         logging.getLogger().setLevel(settings.retaild.log_level.upper())
 

@@ -10,17 +10,19 @@ import asyncio
 import contextlib
 import importlib
 import logging
+import os
 import socket
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import uvicorn
 from starlette.routing import BaseRoute
 
-from retaild.api.errors import RetaildError
 from retaild.rest.app import create_app
 from retaild.rest.pagedata import ServedPageData
 from retaild.runtime.context import WorkerContext
+from retaild.runtime.listening import LISTEN_VARIABLE, READY_VARIABLE, listen
 from retaild.runtime.serving.services import Services, build
 
 _log = logging.getLogger(__name__)
@@ -28,42 +30,67 @@ _log = logging.getLogger(__name__)
 #: Looks at the stop sign so often, in seconds.
 POLL_SECONDS = 0.1
 #: Open connections have so long to end after the stop sign.
-GRACE_SECONDS = 5
+GRACE_SECONDS = 4
+#: Idle connections to a server that is handed over have so long to send what is on its way.
+DRAIN_SECONDS = 1.0
 PAGES = "retaild.web.app"
-
-
-class PortTakenError(RetaildError):
-    key = "serve.port_taken"
-
-    def __init__(self, host: str, port: int, reason: str) -> None:
-        super().__init__(
-            f"The server cannot listen on {host}:{port}: {reason}.",
-            hint="Is another retaild running? Set api.port to a free port.",
-        )
 
 
 def main(context: WorkerContext) -> None:
     """Serve until `context.stop` is set. Raises PortTakenError and what the bus raises."""
-    listening = listen(context.settings.api.host, context.settings.api.port)
+    api = context.settings.api
+    handed = given(os.environ)
+    listening = handed or listen(api.host, api.port)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(context, listening))
+        runner.run(_serve(context, listening, shared=handed is not None))
 
 
-async def _serve(context: WorkerContext, listening: socket.socket) -> None:
+async def _serve(context: WorkerContext, listening: socket.socket, *, shared: bool) -> None:
     services, closing = build(context), asyncio.Event()
     app = create_app(services, page_routes(services), closing)
     server = Server(_config(context, app))
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    waiting = os.environ.pop(READY_VARIABLE, None)
+    serving: asyncio.Task[None] | None = None
     try:
-        # Answers "not ready" until the snapshot and the log's tail are read.
-        await services.start()
-        while not context.stop.is_set() and not serving.done():
-            await asyncio.sleep(POLL_SECONDS)
+        if waiting is not None:
+            # Another server answers meanwhile: this one takes over when it has read all.
+            await services.start()
+            await _until(context, lambda: services.background.progress.ready)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        if waiting is not None:
+            await _until(context, lambda: server.started)
+            os.write(int(waiting), b"1")
+        else:  # answers "not ready" until the snapshot and the log's tail are read
+            await services.start()
+        await _until(context, serving.done)
     finally:
         closing.set()
+        if shared and server.started:
+            await _drain(server)
         server.should_exit = True
-        await serving
+        if serving is not None:
+            await serving
         await services.stop()
+
+
+async def _until(context: WorkerContext, condition: Callable[[], bool]) -> None:
+    """Wait for it, or for the stop sign."""
+    while not context.stop.is_set() and not condition():
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _drain(server: Server) -> None:
+    """Accept no more, and let those go on who are connected: another server has the socket too.
+
+    A request that is on its way is answered, with word that the connection ends then.
+    """
+    for listener in server.servers:
+        listener.close()
+    state = server.server_state
+    state.default_headers = [*state.default_headers, (b"connection", b"close")]
+    until = time.monotonic() + DRAIN_SECONDS
+    while state.connections and time.monotonic() < until:
+        await asyncio.sleep(0.02)
 
 
 def _config(context: WorkerContext, app: Any) -> uvicorn.Config:
@@ -89,17 +116,13 @@ class Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; a port that a killed worker held is free at once."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(1024)
-    except OSError as error:
-        listening.close()
-        raise PortTakenError(host, port, error.strerror or str(error)) from error
+def given(environment: Mapping[str, str]) -> socket.socket | None:
+    """The listening socket that the daemon handed over, if it did."""
+    number = environment.get(LISTEN_VARIABLE)  # inherited under this number
+    if number is None:
+        return None
+    listening = socket.socket(fileno=int(number))
+    listening.set_inheritable(False)
     listening.setblocking(False)
     return listening
 

@@ -121,6 +121,10 @@ class JobRunner:
             self._state.save_run(run["id"], state="killed", finished=time.time(), error=text)
         return [run["id"] for run in left]
 
+    def use(self, sections: Mapping[str, JobSection]) -> None:
+        """Other settings, for the runs that are asked for from now on."""
+        self._sections = sections
+
     def plan(self, job: str) -> JobPlan:
         """A configured job, or a kind by its own name. Raises UnknownJobError."""
         section = self._sections.get(job)

@@ -56,13 +56,25 @@ class Scheduler:
         noticed.
         """
         self._scheduler.start(paused=True)
+        self._take_over(jobs)
+        self._scheduler.resume()
+
+    def sync(self, jobs: Mapping[str, JobSection], timezone: str) -> None:
+        """Take over a changed schedule while the clock runs; what is unchanged keeps its time."""
+        self._zone = ZoneInfo(timezone)
+        self._scheduler.pause()
+        try:
+            self._take_over(jobs)
+        finally:
+            self._scheduler.resume()
+
+    def _take_over(self, jobs: Mapping[str, JobSection]) -> None:
         scheduled = {name: job for name, job in jobs.items() if job.enabled and written(job)}
         for stored in self._scheduler.get_jobs():
             if stored.id not in scheduled:
                 self._scheduler.remove_job(stored.id)
         for name, job in scheduled.items():
             self._schedule(name, job)
-        self._scheduler.resume()
 
     def _schedule(self, name: str, job: JobSection) -> None:
         arguments = [self._key, name, f"{written(job)} {self._zone.key}"]

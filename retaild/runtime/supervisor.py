@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sqlite3
 import sys
@@ -20,6 +21,7 @@ from retaild.api.errors import RetaildError
 from retaild.config.paths import DataDir
 from retaild.runtime import logs
 from retaild.runtime.backoff import Backoff
+from retaild.runtime.listening import READY_VARIABLE
 from retaild.runtime.process import Child, child_environment, describe_exit
 from retaild.runtime.state import Row, State
 
@@ -82,6 +84,10 @@ class _Worker:
     beat_seen: float = 0.0
     #: Why we ended it ourselves, if we did.
     ended_because: str = ""
+    #: A process that was started already, beside the one before it.
+    adopted: Child | None = None
+    #: It is not kept any longer; its row in the state is somebody else's, or nobody's.
+    leaving: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -104,7 +110,8 @@ class Supervisor:
     ) -> None:
         self._data = data
         self._state = state
-        self._hung_seconds = hung_seconds
+        self.hung_seconds = hung_seconds
+        self._backoff = backoff
         self._workers = {plan.name: _Worker(plan, backoff()) for plan in plans}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
@@ -114,8 +121,8 @@ class Supervisor:
         for row in self._state.workers():
             if row["name"] not in self._workers:
                 self._state.forget_worker(row["name"])
-        for name, worker in self._workers.items():
-            self._tasks[name] = asyncio.create_task(self._keep(worker), name=f"keep {name}")
+        for worker in self._workers.values():
+            self._begin(worker)
         self._watch = asyncio.create_task(self._watch_all(), name="watch workers")
 
     def restart(self, name: str) -> None:
@@ -136,6 +143,94 @@ class Supervisor:
     def names(self) -> list[str]:
         return list(self._workers)
 
+    # -- changes while it runs ---------------------------------------------------------------------
+
+    def plans(self) -> dict[str, WorkerPlan]:
+        return {name: worker.plan for name, worker in self._workers.items()}
+
+    def _begin(self, worker: _Worker) -> None:
+        name = worker.plan.name
+        self._workers[name] = worker
+        self._tasks[name] = asyncio.create_task(self._keep(worker), name=f"keep {name}")
+
+    async def add(self, plan: WorkerPlan) -> None:
+        """Start it and keep it; whether it works is not waited for."""
+        self._begin(_Worker(plan, self._backoff()))
+
+    async def remove(self, name: str) -> None:
+        """Stop it in an orderly way and forget it. Raises UnknownWorkerError."""
+        await self._leave(self._known(name))
+        self._state.forget_worker(name)
+
+    async def replace(self, plan: WorkerPlan, *, ready_seconds: float) -> bool:
+        """Stop the old, then start the new; True once it has reported that it works.
+
+        If it does not within `ready_seconds`, the old one runs again.
+        """
+        old = self._known(plan.name)
+        await self._leave(old)
+        new = _Worker(plan, self._backoff())
+        self._begin(new)
+        if await self._running(new, ready_seconds):
+            return True
+        await self._leave(new)
+        self._begin(_Worker(old.plan, self._backoff()))
+        return False
+
+    async def swap(self, plan: WorkerPlan, *, ready_seconds: float) -> bool:
+        """Start the new beside the old, which is stopped when the new says that it is ready.
+
+        It says so by a byte to the descriptor that READY_VARIABLE names. If it does not, nothing
+        has happened to the old one.
+        """
+        old = self._known(plan.name)
+        child = await self._start_beside(plan, ready_seconds)
+        if child is None:
+            return False
+        old.leaving = True
+        leaving = self._tasks[plan.name]
+        self._begin(_Worker(plan, self._backoff(), adopted=child))
+        await self._end(old, leaving)
+        return True
+
+    async def _start_beside(self, plan: WorkerPlan, seconds: float) -> Child | None:
+        reading, writing = os.pipe()
+        try:
+            environment = {**self._environment(plan), READY_VARIABLE: str(writing)}
+            log = self._data.worker_log(plan.name)
+            fds = (*plan.pass_fds, writing)
+            child = Child.spawn(plan.command, environment, log, pass_fds=fds)
+        finally:
+            os.close(writing)
+        try:
+            if await _told(reading, seconds):
+                return child
+        finally:
+            os.close(reading)
+        child.signal(signal.SIGKILL)
+        await ended(child)
+        return None
+
+    def _environment(self, plan: WorkerPlan) -> dict[str, str]:
+        return {**child_environment(self._data.root, threads=1), **dict(plan.environment)}
+
+    def _known(self, name: str) -> _Worker:
+        if name not in self._workers:
+            raise UnknownWorkerError(name, self._workers)
+        return self._workers[name]
+
+    async def _leave(self, worker: _Worker) -> None:
+        worker.leaving = True
+        task = self._tasks.pop(worker.plan.name)
+        del self._workers[worker.plan.name]
+        await self._end(worker, task)
+
+    async def _running(self, worker: _Worker, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while worker.state != "running" and time.monotonic() < until:
+            await asyncio.sleep(0.05)
+        return worker.state == "running"
+
     async def stop(self) -> None:
         """Stop stage by stage; a worker that takes longer than its grace is killed."""
         self._stopping = True
@@ -146,10 +241,12 @@ class Supervisor:
             await asyncio.gather(*(self._stop_one(worker) for worker in members))
 
     async def _stop_one(self, worker: _Worker) -> None:
-        worker.wake.set()
         task = self._tasks.get(worker.plan.name)
-        if task is None:
-            return
+        if task is not None:
+            await self._end(worker, task)
+
+    async def _end(self, worker: _Worker, task: asyncio.Task[None]) -> None:
+        worker.wake.set()
         if worker.child is not None:
             self._set(worker, "stopping")
             worker.child.signal(signal.SIGTERM)
@@ -161,10 +258,10 @@ class Supervisor:
 
     async def _keep(self, worker: _Worker) -> None:
         """The life of one worker, over all its processes."""
-        while not self._stopping:
+        while not self._stopping and not worker.leaving:
             began = time.monotonic()
             error = await self._run_once(worker)
-            if self._stopping:
+            if self._stopping or worker.leaving:
                 break
             asked = worker.ended_because.startswith("a restart")
             pause = 0.0 if asked else worker.backoff.pause(time.monotonic() - began)
@@ -185,11 +282,10 @@ class Supervisor:
         logs.put_aside(log)
         try:
             plan = worker.plan
-            environment = {
-                **child_environment(self._data.root, threads=1),
-                **dict(plan.environment),
-            }
-            child = Child.spawn(plan.command, environment, log, pass_fds=plan.pass_fds)
+            child = worker.adopted or Child.spawn(
+                plan.command, self._environment(plan), log, pass_fds=plan.pass_fds
+            )
+            worker.adopted = None
         except OSError as error:
             return f"it cannot be started: {error}"
         worker.child, worker.since, worker.beat_seen = child, time.time(), time.monotonic()
@@ -223,6 +319,8 @@ class Supervisor:
 
     def _set(self, worker: _Worker, state: str, **columns: object) -> None:
         worker.state = state
+        if worker.leaving:
+            return
         pid = worker.child.pid if worker.child else None
         try:
             self._state.save_worker(
@@ -246,10 +344,23 @@ class Supervisor:
             worker.beat, worker.beat_seen = beat, now
             if worker.state == "starting" and beat is not None and beat >= worker.since:
                 self._set(worker, "running")
-        elif now - worker.beat_seen > self._hung_seconds and not worker.ended_because:
-            worker.ended_because = f"no sign of life for {self._hung_seconds:g} s"
+        elif now - worker.beat_seen > self.hung_seconds and not worker.ended_because:
+            worker.ended_because = f"no sign of life for {self.hung_seconds:g} s"
             child.signal(signal.SIGUSR1)  # writes to the log where it hangs
             asyncio.get_running_loop().call_later(0.5, _kill_if_same, worker, child)
+
+
+async def _told(descriptor: int, seconds: float) -> bool:
+    """Whether a byte comes within so many seconds; the other end may close without one."""
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, heard.set)
+    try:
+        await asyncio.wait_for(heard.wait(), seconds)
+        return bool(os.read(descriptor, 1))
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
 
 
 async def ended(child: Child) -> int:

@@ -21,11 +21,9 @@ from retaild.config.documents import KeyPath
 from retaild.config.paths import DataDir
 from retaild.config.references import read_secret
 from retaild.config.settings import MANY_PLUGINS, Settings
+from retaild.runtime.listening import LISTEN_VARIABLE
 from retaild.runtime.supervisor import WorkerPlan, plan_worker
 from retaild.runtime.worker_kinds import ENTRIES
-
-#: What the daemon tells a serve worker: the number of the socket it shall listen on.
-LISTEN_VARIABLE = "RETAILD_LISTEN_FD"
 
 #: Kinds that run in processes, and the daemon's own things.
 PROCESSES = frozenset({"ingest", "stream", "serve", "source", "alert", "identity"})
