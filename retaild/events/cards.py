@@ -10,7 +10,7 @@ value of a product field with a valid GTIN check digit (GS1 General Specificatio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _RUN = re.compile(f"[0-9](?:{_BETWEEN}[0-9]){{{_SHORTEST - 1},}}")
 _BYTES_BETWEEN = rb"(?:\x00?[ \-]){0,3}\x00?"
 _BYTES_RUN = re.compile(rb"[0-9](?:" + _BYTES_BETWEEN + rb"[0-9]){%d,}" % (_SHORTEST - 1))
 _DIGITS = re.compile("[0-9]+")
+_DIGIT = re.compile("[0-9]")
 _BYTES_DIGITS = re.compile(rb"[0-9]+")
 
 _HEX_DIGITS = b"0123456789abcdef-"
@@ -60,15 +61,22 @@ def mask(text: str | bytes) -> str | bytes:
     The length stays. Of bytes, every single-byte encoding, UTF-8 and UTF-16 are understood.
     """
     if isinstance(text, str):
-        for start, end in list(_cards(text, _RUN, _DIGITS)):
-            text = text[:start] + _starred(text[start:end]) + text[end:]
-        return text
+        return _masked(text, lambda now: _cards(now, _RUN, _DIGITS))
     # Latin-1 gives each byte its own character and takes all of them back.
-    plain = text.decode("latin-1")
-    for start, end in list(_cards(text, _BYTES_RUN, _BYTES_DIGITS)):
-        plain = plain[:start] + _starred(plain[start:end]) + plain[end:]
+    plain = _masked(
+        text.decode("latin-1"),
+        lambda now: _cards(now.encode("latin-1"), _BYTES_RUN, _BYTES_DIGITS),
+    )
     plain = plain if text.isascii() else _mask_typographic(plain)
     return plain.encode("latin-1")
+
+
+def _masked(text: str, cards: Callable[[str], Iterable[tuple[int, int]]]) -> str:
+    """What is left of one number may begin another: masked until there is none."""
+    while spans := list(cards(text)):
+        hidden = {place for start, end in spans for place in _hidden(text, start, end)}
+        text = "".join("*" if place in hidden else sign for place, sign in enumerate(text))
+    return text
 
 
 def _mask_typographic(plain: str) -> str:
@@ -79,24 +87,22 @@ def _mask_typographic(plain: str) -> str:
         return plain
 
 
-def _starred(found: str) -> str:
-    places = [match.start() for match in re.finditer("[0-9]", found)]
-    hidden = set(places[6:-4])
-    return "".join("*" if place in hidden else sign for place, sign in enumerate(found))
+def _hidden(text: str, start: int, end: int) -> list[int]:
+    """Places of the digits between the first six and the last four."""
+    return [match.start() for match in _DIGIT.finditer(text, start, end)][6:-4]
 
 
 def _cards(text: Any, run: Any, digits: Any) -> Iterator[tuple[int, int]]:
-    """Card numbers that begin and end where a group of digits does, from left to right."""
+    """Card numbers that begin and end where a group of digits does, from left to right.
+
+    They may overlap: which of two is the real one nobody knows.
+    """
     for found in run.finditer(text):
         groups = [match.span() for match in digits.finditer(text, *found.span())]
-        first = 0
-        while first < len(groups):
+        for first in range(len(groups)):
             last = _card_end(text, groups, first)
-            if last is None:
-                first += 1
-            else:
+            if last is not None:
                 yield groups[first][0], groups[last][1]
-                first = last + 1
 
 
 def _card_end(text: Any, groups: list[tuple[int, int]], first: int) -> int | None:

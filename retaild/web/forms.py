@@ -66,6 +66,10 @@ def _foreign(request: Request) -> bool:
 
 def local_path(text: str, prefix: str) -> str:
     """`text` if it is a path of ours under `prefix`, else `prefix`: no open redirects."""
-    parts = urlsplit(text)
-    safe = not parts.scheme and not parts.netloc and "\\" not in text and "\n" not in text
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # "//[" and the like
+        return prefix
+    # Browsers take a backslash for a slash, and leave tabs and line breaks out.
+    safe = not parts.scheme and not parts.netloc and "\\" not in text and text.isprintable()
     return text if safe and (parts.path == prefix or text.startswith(prefix + "/")) else prefix

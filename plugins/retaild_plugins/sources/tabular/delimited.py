@@ -300,7 +300,11 @@ class DelimitedReader(TextReader):
             quotechar=quote or None,
             quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
         )
-        return [name.strip() for name in next(rows, [])]
+        try:
+            return [name.strip() for name in next(rows, [])]
+        except csv.Error as error:
+            why = f"its line of column names cannot be read ({error})"
+            raise faults.not_this_format(self.name, "CSV", why) from None
 
     def odd(self, block: bytes, records: Records) -> dict[int, tuple[str, str]]:
         found = self.splitter().delimiters(block, records) + 1
