@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -28,18 +29,29 @@ def _known_zone(name: str) -> str:
     return name
 
 
-def _loopback(host: str) -> str:
-    """Until access control comes, nothing may listen where others can reach it."""
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`."""
     try:
-        allowed = host == "localhost" or ip_address(host).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
-        allowed = False
-    if not allowed:
-        raise ValueError(
-            f"{host!r} can be reached from other machines, and there is no access control yet; "
-            "use 127.0.0.1 (or ::1) and put a proxy with access control before it"
-        )
+        return False
+
+
+def _address(host: str) -> str:
+    try:
+        known = host == "localhost" or ip_address(host)
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(f"{host!r} is no IP address; write one of this machine, or 0.0.0.0")
     return host
+
+
+def _public_url(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query):
+        raise ValueError("write it as https://retaild.example.com")
+    return url.rstrip("/")
 
 
 #: Ranges of the five crontab fields: minute, hour, day of month, month, day of week.
@@ -109,8 +121,10 @@ class RetaildSection(Section):
 class ApiSection(Section):
     """[api]: the HTTP server of pages and REST."""
 
-    host: Annotated[str, AfterValidator(_loopback)] = Field(
-        default="127.0.0.1", description="Address to listen on; loopback only for now."
+    host: Annotated[str, AfterValidator(_address)] = Field(
+        default="127.0.0.1",
+        description="Address to listen on. Where other machines can reach it, everybody has to "
+        "sign in (see [access]) and TLS is needed.",
     )
     port: int = Field(default=8470, ge=1, le=65535, description="TCP port to listen on.")
     max_body_bytes: int = Field(
@@ -125,6 +139,70 @@ class ApiSection(Section):
         default=256, ge=1, le=10_000,
         description="POST /events answers 429 while more requests than this wait for the disk.",
     )  # fmt: skip
+    url: Annotated[str, AfterValidator(_public_url)] = Field(
+        default="",
+        description="Address by which people reach it, where that is another than the one it "
+        "listens on: https://retaild.example.com. The server answers to this name too.",
+    )
+    names: tuple[str, ...] = Field(
+        default=(), description="More host names that it answers to; others are refused."
+    )
+    tls: Literal["own", "proxy"] = Field(
+        default="own",
+        description="own: by `tls_certificate`. proxy: a proxy before it does it; the server "
+        "counts as reachable from other machines then, and believes a proxy on this machine "
+        "whose request it passes on.",
+    )
+    tls_certificate: str = Field(
+        default="",
+        description="File with the certificate and its chain (PEM). Empty: no TLS. A file that "
+        "changes is taken up within seconds, without a restart.",
+    )
+    tls_key: str = Field(
+        default="", description="File with its private key (PEM); only retaild may read it."
+    )
+    tls_minimum: Literal["1.2", "1.3"] = Field(
+        default="1.2", description="Oldest version of TLS that is spoken."
+    )
+
+    @model_validator(mode="after")
+    def _protected(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("state both tls_certificate and tls_key, or neither")
+        if not is_loopback(self.host) and self.tls == "own" and not self.tls_certificate:
+            raise ValueError(
+                f"{self.host} can be reached from other machines, and passwords may not travel in "
+                'the clear: state tls_certificate and tls_key, or tls = "proxy" if a proxy before '
+                "it does TLS"
+            )
+        return self
+
+    @property
+    def reachable(self) -> bool:
+        """Whether other machines can reach it."""
+        return not is_loopback(self.host) or self.tls == "proxy"
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers speak TLS with it."""
+        return self.tls == "proxy" or bool(self.tls_certificate)
+
+
+class AccessSection(Section):
+    """[access]: who gets in."""
+
+    required: Literal["auto", "always"] = Field(
+        default="auto",
+        description="auto: everybody has to sign in where other machines can reach the server; on "
+        "loopback nobody has to. always: there too.",
+    )
+    session_idle_minutes: float = Field(
+        default=60.0, gt=0, le=10_080,
+        description="A session that is not used for so long ends.",
+    )  # fmt: skip
+    session_hours: float = Field(
+        default=12.0, gt=0, le=720, description="A session ends after so long whatever happens."
+    )
 
 
 class LakeSection(Section):

@@ -16,6 +16,7 @@ from retaild.config.explain import explain
 from retaild.config.faults import ConfigFaultsError, Fault
 from retaild.config.locate import base_dir, default_data_dir, locate_config
 from retaild.config.sections import (
+    AccessSection,
     AlertsSection,
     ApiSection,
     JobSection,
@@ -27,7 +28,13 @@ from retaild.config.sections import (
 )
 
 #: Sections that hold one plugin, and the plugin when nothing is configured.
-ONE_PLUGIN = {"bus": "embedded", "stream": "embedded", "batch": "duckdb", "features": "feast"}
+ONE_PLUGIN = {
+    "bus": "embedded",
+    "stream": "embedded",
+    "batch": "duckdb",
+    "features": "feast",
+    "identity": "local",
+}
 #: Sections that hold named plugins, and those that are there when nothing is configured.
 MANY_PLUGINS: dict[str, tuple[str, ...]] = {
     "source": (),
@@ -56,6 +63,7 @@ class Settings(Section):
 
     retaild: RetaildSection = RetaildSection()
     api: ApiSection = ApiSection()
+    access: AccessSection = AccessSection()
     lake: LakeSection = LakeSection()
     recommendations: RecommendationsSection = RecommendationsSection()
     alerts: AlertsSection = AlertsSection()
@@ -63,6 +71,7 @@ class Settings(Section):
     stream: PluginInstance = _plugin("embedded")
     batch: PluginInstance = _plugin("duckdb")
     features: PluginInstance = _plugin("feast")
+    identity: PluginInstance = _plugin("local")
     source: dict[str, PluginInstance] = Field(default={}, description="Where events come from.")
     trainer: dict[str, PluginInstance] = Field(default={}, description="What is learned.")
     gate: dict[str, PluginInstance] = Field(default={}, description="Judges of new models.")
@@ -78,6 +87,18 @@ class Settings(Section):
     def base_dir(self) -> Path:
         """Where relative paths of the configuration start."""
         return self._base
+
+    @property
+    def access_required(self) -> bool:
+        """Whether everybody who asks the server has to say who he is."""
+        return self.access.required == "always" or self.api.reachable
+
+    @property
+    def tls_files(self) -> tuple[Path, Path] | None:
+        """Certificate and key of the server's own TLS; None: it speaks none."""
+        if self.api.tls == "proxy" or not self.api.tls_certificate:
+            return None
+        return self._base / self.api.tls_certificate, self._base / self.api.tls_key
 
     def now(self) -> float:
         """Seconds since the epoch (UTC) by the shop's clock: what 'today' means to the business.

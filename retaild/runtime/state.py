@@ -88,7 +88,7 @@ class State:
         with closing(self._connection().execute(sql, values)) as cursor:
             return [_decoded(dict(row)) for row in cursor]
 
-    def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+    def row(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
         return next(iter(self.rows(sql, values)), None)
 
     def _upsert(self, table: str, key: str, row: Mapping[str, Any]) -> None:

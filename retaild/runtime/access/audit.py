@@ -11,6 +11,10 @@ import json
 import os
 import pwd
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from retaild.runtime.state import State
@@ -33,7 +37,8 @@ def record(
     itself). `via`: "web", "api", "command", "host". `what`: "job.run", "price.approve",
     "instance.resume", ... `before` and `after` are JSON; never secrets.
     """
-    entry = [time.time(), who, via, what, target, json.dumps(before), json.dumps(after), request_id]
+    values = (json.dumps(value, default=str) for value in (before, after))
+    entry = [time.time(), who, via, what, target, *values, request_id]
     with state.transaction(durably=True) as connection:
         last = connection.execute("SELECT digest FROM audit ORDER BY id DESC LIMIT 1").fetchone()
         digest = chain(last[0] if last else "", entry)
@@ -55,3 +60,94 @@ def system_user() -> str:
         return f"system user {pwd.getpwuid(os.getuid()).pw_name}"
     except KeyError:
         return f"system user {os.getuid()}"
+
+
+@dataclass
+class Change:
+    """What the code that makes a change knows of it, for its entry in the log."""
+
+    target: str = ""
+    before: Any = None
+    after: Any = None
+
+
+_change: ContextVar[Change | None] = ContextVar("change", default=None)
+
+
+@contextmanager
+def changing() -> Iterator[Change]:
+    """Around a request or command: what `note` is told inside is in the Change."""
+    change = Change()
+    token = _change.set(change)
+    try:
+        yield change
+    finally:
+        _change.reset(token)
+
+
+def note(*, target: str = "", before: Any = None, after: Any = None) -> None:
+    """Say what is being changed, from what to what; nothing happens where nobody listens."""
+    change = _change.get()
+    if change is not None:
+        change.target = target or change.target
+        change.before = before if before is not None else change.before
+        change.after = after if after is not None else change.after
+
+
+def entries(
+    state: State, *, who: str = "", what: str = "", search: str = "", limit: int = 50,
+    offset: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """{entries: newest first, total}. `search` looks into the target and the values."""
+    like = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    values = {"who": who, "what": what, "like": like, "limit": limit, "offset": offset}
+    where = (
+        "(:who = '' OR who = :who) AND (:what = '' OR what = :what) AND (:like = '%%' OR "
+        "target LIKE :like ESCAPE '\\' OR before LIKE :like ESCAPE '\\' "
+        "OR after LIKE :like ESCAPE '\\')"
+    )
+    total = state.row(f"SELECT count(*) AS count FROM audit WHERE {where}", values)
+    rows = state.rows(
+        f"SELECT * FROM audit WHERE {where} ORDER BY id DESC LIMIT :limit OFFSET :offset", values
+    )
+    return {"entries": rows, "total": total["count"] if total else 0}
+
+
+def kinds(state: State) -> dict[str, list[str]]:
+    """What there is to filter by."""
+    return {
+        name: [row[name] for row in state.rows(f"SELECT DISTINCT {name} FROM audit ORDER BY 1")]
+        for name in ("who", "what")
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`broken`: id of the first entry that does not fit the one before it; None: all fit.
+
+    `head` is the last digest: kept elsewhere, it also shows that entries were cut off the end.
+    """
+
+    count: int
+    head: str
+    broken: int | None = None
+
+
+def verify(state: State) -> Verdict:
+    """Work out the whole chain again; writers are not held up."""
+    head, count, last = "", 0, 0
+    while rows := state.rows(_CHAINED, [last, _BATCH]):
+        for row in rows:
+            last, digest = row.pop("id"), row.pop("digest")
+            if digest != chain(head, list(row.values())):
+                return Verdict(count, head, last)
+            head, count = digest, count + 1
+    return Verdict(count, head)
+
+
+_BATCH = 5000
+#: The values as text, as they were written.
+_CHAINED = (
+    "SELECT id, digest, at, who, via, what, target, before AS b, after AS a, request_id "
+    "FROM audit WHERE id > ? ORDER BY id LIMIT ?"
+)
