@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
 
 from retaild.api.base import Spec
 from retaild.api.errors import RetaildError
@@ -84,6 +85,28 @@ class Bus(Protocol):
         """Entries before `offset` may be deleted (a segment at a time)."""
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileCopy:
+    """A file of a component's state directory, and how many of its bytes make a sound copy.
+
+    `final`: it never changes again; `prefix`: it only grows. `content` stands for the file where
+    that changes all the time.
+    """
+
+    path: Path
+    size: int
+    kind: Literal["final", "prefix"] = "final"
+    content: bytes | None = None
+
+
+@runtime_checkable
+class Copyable(Protocol):
+    """A bus that keeps its log in files of its state directory: a backup copies them."""
+
+    def copies(self) -> tuple[LogEnd, Sequence[FileCopy]]:
+        """The confirmed end, and what to copy for the log up to there. Appends may go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

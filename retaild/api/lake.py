@@ -176,17 +176,20 @@ class Lake:
         )
         return int(metrics["num_deleted_rows"])
 
-    def compact(self, name: str, keep_hours: int) -> dict[str, int]:
+    def compact(self, name: str, keep_hours: int, *, remove: bool = True) -> dict[str, int]:
         """Make large files of small ones; drop files and log entries of versions older than that.
 
-        Appends may go on meanwhile.
+        Appends may go on meanwhile. Without `remove` nothing is dropped.
         """
         joined = self._again(name, lambda table: _joined(table, None))
         table = self.table(name)
-        removed = table.vacuum(
-            retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False, full=True
-        )
-        _keep_log(table, keep_hours)
+        removed: list[str] = []
+        if remove:
+            removed = table.vacuum(
+                retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False,
+                full=True,
+            )  # fmt: skip
+            _keep_log(table, keep_hours)
         return {
             "files_added": int(joined["numFilesAdded"]),
             "files_removed": int(joined["numFilesRemoved"]),

@@ -33,6 +33,7 @@ COMMANDS: Table = {
     "recommend": ("recommend", "Recommend products for a customer or a basket."),
     "price": ("price", "Look at prices; propose, approve and reject them."),
     "worker": ("worker", "List and restart workers."),
+    "backup": ("backup", "Back up everything, verify backups, restore them."),
     "logs": ("logs", "Show the logs of workers and jobs."),
     "doctor": ("doctor", "Look for what is wrong or soon will be, and mend it."),
     "completion": ("completion", "Print the completion script of a shell."),

@@ -37,12 +37,12 @@ def run_job(
     run_id = int(answer["run_id"])
     if not wait:
         return session.state.run(run_id) or {}
-    with _bar(session, name) as bar:
+    with bar(session, name) as drawn:
         while True:
             run = session.state.run(run_id) or {}
             if run["state"] not in ("queued", "running"):
                 return run
-            bar.show(run)
+            drawn.show(run)
             time.sleep(POLL_SECONDS)
 
 
@@ -61,10 +61,10 @@ def _run_here(session: Session, name: str, arguments: dict[str, str]) -> dict[st
     child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.PIPE, text=True)  # fmt: skip
     run: dict[str, Any] | None = None
-    with _bar(session, name) as bar:
+    with bar(session, name) as drawn:
         while child.poll() is None:
             run = next((r for r in state.runs(job=name, limit=1) if r["id"] not in before), None)
-            bar.show(run or {})
+            drawn.show(run or {})
             time.sleep(POLL_SECONDS)
     said = child.communicate()[1].strip()
     run = next((r for r in state.runs(job=name, limit=1) if r["id"] not in before), None)
@@ -93,15 +93,16 @@ def _refuse_unknown(name: str, kind: str, configured: list[str]) -> None:
         raise UnknownJobError(name, sorted({*configured, *JOBS}))
 
 
-class _Progress:
+class Bar:
     """A line that is drawn over while a job runs."""
 
     def __init__(self, name: str, visible: bool) -> None:
-        self._name, self._visible, self._drawn = name, visible, 0
+        self._name, self._visible, self._drawn, self._next = name, visible, 0, 0.0
 
     def show(self, run: dict[str, Any]) -> None:
-        if not self._visible:
+        if not self._visible or time.monotonic() < self._next:
             return
+        self._next = time.monotonic() + POLL_SECONDS / 2
         done = float(run.get("progress") or 0.0)
         full = round(done * 30)
         text = f"{self._name} [{'#' * full}{'-' * (30 - full)}] {done * 100:3.0f} %"
@@ -115,9 +116,9 @@ class _Progress:
 
 
 @contextmanager
-def _bar(session: Session, name: str) -> Iterator[_Progress]:
+def bar(session: Session, name: str) -> Iterator[Bar]:
     """On standard error, and only for people: a pipe or --json shows none."""
-    progress = _Progress(name, sys.stderr.isatty() and not session.json)
+    progress = Bar(name, sys.stderr.isatty() and not session.json)
     try:
         yield progress
     finally:

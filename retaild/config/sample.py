@@ -41,6 +41,7 @@ _JOBS = """
 # quality      every half hour: a broken export is noticed while it can still be sent again.
 # compact      every hour: appends slow down as small files pile up.
 # trim         every hour: the log keeps only what the lake does not have yet, and log_hours more.
+# backup       once a night, if [backup] says where to; before the refresh.
 # A time that passed while retaild was off is made up for once, at the next start. The same job
 # never runs twice at once. One long job runs at a time; the others wait.
 """

@@ -230,6 +230,19 @@ class LakeSection(Section):
     )
 
 
+class BackupSection(Section):
+    """[backup]: scheduled backups."""
+
+    directory: str = Field(
+        default="",
+        description="Where the job `backup` puts them, best on another disk: once a night as soon "
+        "as it is set. Files that did not change are shared between the backups in it.",
+    )
+    keep: int = Field(
+        default=7, ge=1, description="So many of this shop's backups stay there; older ones go."
+    )
+
+
 class RecommendationsSection(Section):
     """[recommendations]: business rules of the slate."""
 

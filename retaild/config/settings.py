@@ -19,6 +19,7 @@ from retaild.config.sections import (
     AccessSection,
     AlertsSection,
     ApiSection,
+    BackupSection,
     JobSection,
     LakeSection,
     PluginInstance,
@@ -50,6 +51,8 @@ DEFAULT_JOBS: dict[str, dict[str, Any]] = {
     "compact": {"every_seconds": 3600},
     "trim": {"every_seconds": 3600},
 }
+#: Is scheduled too as soon as backups have a directory.
+BACKUP_JOB: dict[str, dict[str, Any]] = {"backup": {"cron": "30 2 * * *"}}
 
 
 def _plugin(name: str) -> Any:
@@ -65,6 +68,7 @@ class Settings(Section):
     api: ApiSection = ApiSection()
     access: AccessSection = AccessSection()
     lake: LakeSection = LakeSection()
+    backup: BackupSection = BackupSection()
     recommendations: RecommendationsSection = RecommendationsSection()
     alerts: AlertsSection = AlertsSection()
     bus: PluginInstance = _plugin("embedded")
@@ -119,7 +123,9 @@ class Settings(Section):
                 filled[kind] = {"plugin": plugin, **filled[kind]}
         for kind, names in MANY_PLUGINS.items():
             filled[kind] = _named(filled.get(kind, {}), "plugin", {name: {} for name in names})
-        filled["job"] = _named(filled.get("job", {}), "kind", DEFAULT_JOBS)
+        backup = filled.get("backup")
+        kept = BACKUP_JOB if isinstance(backup, Mapping) and backup.get("directory") else {}
+        filled["job"] = _named(filled.get("job", {}), "kind", {**DEFAULT_JOBS, **kept})
         return filled
 
     @model_validator(mode="after")

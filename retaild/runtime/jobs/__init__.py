@@ -74,6 +74,11 @@ JOBS: dict[str, JobKind] = {
         "retaild.runtime.jobs.trim:run", "Remove what retention no longer keeps from log and lake."
     ),
     "quality": JobKind("retaild.runtime.jobs.quality:run", "Check the quality of the data."),
+    "backup": JobKind(
+        "retaild.runtime.jobs.backup:run",
+        "Back up everything into the configured directory, and remove old backups there.",
+        (("directory", "where to; the configured one when left out"),),
+    ),
 }
 
 

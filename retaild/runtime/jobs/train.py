@@ -17,6 +17,7 @@ from retaild.api.errors import ConfigError
 from retaild.api.gate import Gate, Verdict
 from retaild.api.trainer import Trainer, TrainingContext, TrainingResult
 from retaild.runtime import registry
+from retaild.runtime.backup.locks import may_remove_files
 from retaild.runtime.context import JobContext
 from retaild.runtime.job_lock import job_lock, work_name
 from retaild.runtime.jobs import WrongArgumentError
@@ -77,7 +78,9 @@ def train(context: JobContext, bench: Workbench, name: str) -> dict[str, Any]:
     reason = " ".join(filter(None, (verdict.reason, remark)))
     decide = bench.registry().promote if verdict.passed else bench.registry().reject
     decide(name, version.version, reason)
-    bench.registry().prune(name)
+    with may_remove_files(context.data) as may:
+        if may:
+            bench.registry().prune(name)
     context.progress(1.0, reason)
     return {
         "version": version.version,

@@ -11,6 +11,7 @@ from retaild.api.bus import Bus, TrimmedError
 from retaild.api.lake import Lake
 from retaild.config.sections import LakeSection
 from retaild.pipeline.streams import carried_offset
+from retaild.runtime.backup.locks import may_remove_files
 from retaild.runtime.context import JobContext
 
 #: The column that says how old a row is.
@@ -18,6 +19,15 @@ _TIMES = ("event_time", "window_start")
 
 
 def run(context: JobContext) -> dict[str, Any]:
+    """While a backup is made nothing is removed: the next run makes up for it."""
+    with may_remove_files(context.data) as may:
+        if may:
+            return _trim(context)
+    context.progress(1.0, "left to the next time: a backup is being made")
+    return {"log_offset": None, "rows_removed": {}, "postponed": True}
+
+
+def _trim(context: JobContext) -> dict[str, Any]:
     lake = context.lake()
     context.progress(0.0, "trimming the log")
     bus = context.bus()

@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from retaild.api import Entry, LogEnd, LogEntry
-from retaild.api.bus import TrimmedError
+from retaild.api.bus import FileCopy, TrimmedError
 from retaild.api.errors import RetaildError, TransientError
 from retaild_plugins.buses.embedded.config import EmbeddedLogConfig
 from retaild_plugins.buses.embedded.frame import HEADER_BYTES, frame_length, frames, pack
-from retaild_plugins.buses.embedded.marker import End, EndMarker
+from retaild_plugins.buses.embedded.marker import End, EndMarker, packed
 
 _SUFFIX = ".log"
 _READ_BYTES = 8 * 1024 * 1024
@@ -304,6 +304,20 @@ class EmbeddedLog:
                 if following <= offset:
                     self._path(segment).unlink()
             self._sync_directory()
+
+    def copies(self) -> tuple[LogEnd, list[FileCopy]]:
+        """The segments up to the published end, and a marker that says so."""
+        end = self._published()
+        found = []
+        for segment in self._segments():
+            path = self._path(segment)
+            if segment < end.segment:
+                found.append(FileCopy(path, path.stat().st_size))
+            elif segment == end.segment:
+                found.append(FileCopy(path, end.position, "prefix"))
+        record = packed(end)
+        found.append(FileCopy(self._directory / "end", len(record), content=record))
+        return LogEnd(end.offset, end.rows), found
 
     def _segments(self) -> list[int]:
         """First offsets of the segments, ascending."""

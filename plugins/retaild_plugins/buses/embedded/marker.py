@@ -30,6 +30,12 @@ class End:
     position: int
 
 
+def packed(end: End) -> bytes:
+    """The marker file's content."""
+    record = _RECORD.pack(end.offset, end.rows, end.segment, end.position)
+    return record + zlib.crc32(record).to_bytes(4, "little")
+
+
 class EndMarker:
     """Readers may call `read` at any time; `publish` only under the log's lock."""
 
@@ -57,8 +63,7 @@ class EndMarker:
         return None
 
     def publish(self, end: End) -> None:
-        record = _RECORD.pack(end.offset, end.rows, end.segment, end.position)
-        self._map[:_SIZE] = record + zlib.crc32(record).to_bytes(4, "little")
+        self._map[:_SIZE] = packed(end)
 
     def close(self) -> None:
         self._map.close()
