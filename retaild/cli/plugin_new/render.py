@@ -1,0 +1,102 @@
+"""Templates of plugin projects: files in which %%{word} stands for what the caller named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from string import Template
+
+from retaild import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the project of a kind calls things: interface and Spec of `retaild.api`, its module."""
+
+    interface: str
+    hook: str
+    module: str
+    noun: str
+    summary: str
+    #: Further fields of the Spec.
+    fields: tuple[str, ...] = ()
+
+    @property
+    def spec(self) -> str:
+        return f"{self.interface}Spec"
+
+
+KINDS = {
+    "source": Kind(
+        "Source", "retaild_sources", "source", "Source",
+        "Readings that something appends to a file as JSON lines.", ('families=("external",)',),
+    ),
+    "alert": Kind(
+        "AlertSink", "retaild_alert_sinks", "sink", "Sink",
+        "Appends every message to a file, a JSON object in a line.",
+    ),
+    "gate": Kind(
+        "Gate", "retaild_gates", "gate", "Gate",
+        "Lets a model pass whose figures are not below what is set.",
+    ),
+    "bus": Kind(
+        "Bus", "retaild_buses", "bus", "Bus", "A durable log in one SQLite file; needs no server.",
+    ),
+}  # fmt: skip
+_SUFFIX = ".tmpl"
+
+
+class _Text(Template):
+    delimiter = "%%"
+
+
+def write_project(kind: str, name: str, target: Path) -> list[str]:
+    """Write the files below `target`; their names, relative to it."""
+    words = words_of(kind, name)
+    templates = resources.files("retaild.cli.plugin_new") / "templates"
+    written = []
+    for folder in (kind, "common"):
+        for path, template in _files(templates / folder):
+            place = _Text(path).substitute(words)
+            text = _Text(template.read_text("utf-8")).substitute(words)
+            if place.endswith("/sample.toml"):
+                words["sample"] = text  # the README shows it
+            file = target / place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, "utf-8")
+            written.append(place)
+    return written
+
+
+def words_of(kind: str, name: str) -> dict[str, str]:
+    of = KINDS[kind]
+    camel = "".join(part.capitalize() for part in name.split("-"))
+    imports = sorted({"BuildContext", of.interface, of.spec})
+    return {
+        "kind": kind,
+        "name": name,
+        "distribution": f"retaild-{name}",
+        "package": f"retaild_{name.replace('-', '_')}",
+        "class": camel if camel.endswith(of.noun) else camel + of.noun,
+        "config": f"{camel}Config",
+        "interface": of.interface,
+        "hook": of.hook,
+        "module": of.module,
+        "spec": of.spec,
+        "imports": ", ".join([*imports, "hookimpl"]),
+        "summary": of.summary,
+        "fields": "".join(f"            {field},\n" for field in of.fields),
+        "retaild": ".".join(__version__.split(".")[:2]),
+    }
+
+
+def _files(folder: Traversable, prefix: str = "") -> list[tuple[str, Traversable]]:
+    found = []
+    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+        if entry.is_dir():
+            found += _files(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(_SUFFIX):
+            found.append((prefix + entry.name.removesuffix(_SUFFIX), entry))
+    return found
