@@ -32,6 +32,7 @@ COMMANDS: Table = {
     "model": ("model", "List, compare, promote and roll back models."),
     "recommend": ("recommend", "Recommend products for a customer or a basket."),
     "price": ("price", "Look at prices; propose, approve and reject them."),
+    "alert": ("alert", "See what is wrong, who was told, and quiet it for a while."),
     "worker": ("worker", "List and restart workers."),
     "backup": ("backup", "Back up everything, verify backups, restore them."),
     "logs": ("logs", "Show the logs of workers and jobs."),

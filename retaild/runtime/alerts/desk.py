@@ -1,4 +1,7 @@
-"""What people see of alerts, and what they do about them; every deed is in the audit log."""
+"""What people see of alerts, and what they do about them.
+
+Every deed is told to the audit log by `note`: who asks for it writes the entry.
+"""
 
 from __future__ import annotations
 
@@ -73,10 +76,8 @@ class AlertDesk:
             raise UnknownAlertError(number)
         return {**row, "deliveries": self.deliveries(group=row["group_key"] or "-")}
 
-    def acknowledge(
-        self, number: int, *, by: str, via: str, now: float | None = None, who: str = ""
-    ) -> Row:
-        """Say that somebody works on it. `by`: as receivers read it; `who`: as the audit log does.
+    def acknowledge(self, number: int, *, by: str, now: float | None = None) -> Row:
+        """Say that somebody works on it; receivers read the name `by`.
 
         Raises UnknownAlertError if it is not open. Nothing happens if it was acknowledged.
         """
@@ -91,7 +92,7 @@ class AlertDesk:
         if row["settled"] is not None:
             raise UnknownAlertError(number)
         if changed:
-            audit.record(self.state, who or by, "alert.acknowledge", row["key"], via=via)
+            audit.note(row["key"], after={"acknowledged_by": by})
         return row
 
     # -- silences --------------------------------------------------------------------------------
@@ -108,9 +109,7 @@ class AlertDesk:
         until: float,
         by: str,
         comment: str,
-        via: str,
         now: float | None = None,
-        who: str = "",
     ) -> int:
         """Tell nobody of what matches until then; its number. Raises WrongSilenceError."""
         at = time.time() if now is None else now
@@ -123,12 +122,10 @@ class AlertDesk:
                 [json.dumps(asdict(matcher)), until, at, by, comment],
             ).lastrowid
         after = {**asdict(matcher), "until": until, "comment": comment}
-        audit.record(self.state, who or by, "alert.silence", str(number), via=via, after=after)
+        audit.note(f"silence {number}", after=after)
         return int(number or 0)
 
-    def unsilence(
-        self, number: int, *, by: str, via: str, now: float | None = None, who: str = ""
-    ) -> None:
+    def unsilence(self, number: int, *, now: float | None = None) -> None:
         """End a silence now. Raises UnknownSilenceError."""
         at = time.time() if now is None else now
         with self.state.transaction(durably=True) as connection:
@@ -137,7 +134,7 @@ class AlertDesk:
             ).rowcount
         if not changed:
             raise UnknownSilenceError(number)
-        audit.record(self.state, who or by, "alert.unsilence", str(number), via=via)
+        audit.note(f"silence {number}", after={"until": at})
 
     # -- messages --------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from retaild.config.settings import Settings
 
 Row = Mapping[str, Any]
 
-#: Source of the alerts of `retaildctl alert test`: they go where they are meant to, at once.
+#: Source of the alerts of `retaildctl alert test`: they go to the sink in their key
+#: ("test.<sink>.<number>"), at once.
 TEST = "test"
 
 
@@ -28,7 +29,7 @@ class Route:
     def wants(self, row: Row) -> bool:
         """Whether the alert in `row` is for this sink."""
         if row["source"] == TEST:
-            return bool(row["key"] == f"test.{self.sink}")
+            return bool(row["key"].rpartition(".")[0] == f"{TEST}.{self.sink}")
         if any(row["key"].startswith(prefix) for prefix in self._own()):
             return False
         severe = SEVERITIES.index(row["severity"]) >= SEVERITIES.index(self.min_severity)

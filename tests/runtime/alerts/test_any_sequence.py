@@ -43,7 +43,7 @@ def _acknowledge(place: int) -> Deed:
         desk = AlertDesk(bench.state)
         rows = desk.open()
         if rows:
-            desk.acknowledge(rows[place % len(rows)]["id"], by="ann", via="test", now=bench.now)
+            desk.acknowledge(rows[place % len(rows)]["id"], by="ann", now=bench.now)
 
     return deed
 
@@ -51,9 +51,7 @@ def _acknowledge(place: int) -> Deed:
 def _silence(key: str, seconds: float) -> Deed:
     def deed(bench: Bench) -> None:
         until, now = bench.now + seconds, bench.now
-        AlertDesk(bench.state).silence(
-            Matcher(key=key), until=until, by="ann", comment="", via="test", now=now
-        )
+        AlertDesk(bench.state).silence(Matcher(key=key), until=until, by="ann", comment="", now=now)
 
     return deed
 

@@ -137,7 +137,7 @@ def test_it_is_told_again_while_nobody_took_it_on(bench: Bench) -> None:
 def test_an_acknowledgement_is_passed_on_and_ends_the_repeats(bench: Bench) -> None:
     bench.wrong("job.refresh.failed", summary="Job refresh failed.")
     bench.go(20)
-    AlertDesk(bench.state).acknowledge(1, by="ann", via="command", now=bench.now)
+    AlertDesk(bench.state).acknowledge(1, by="ann", now=bench.now)
     bench.go(13 * HOUR, step=60)
     assert bench.pager.said()[1:] == [("acknowledge", "Acknowledged by ann: Job refresh failed.")]
     bench.well("job.refresh.failed")
@@ -149,7 +149,7 @@ def test_an_acknowledged_message_takes_no_new_alert_in(bench: Bench) -> None:
     """A receiver is silent about what somebody works on: the new one must page."""
     bench.wrong("instance.source.tills.quarantined")
     bench.go(20)
-    AlertDesk(bench.state).acknowledge(1, by="ann", via="command", now=bench.now)
+    AlertDesk(bench.state).acknowledge(1, by="ann", now=bench.now)
     bench.go(2)
     bench.wrong("instance.source.web.quarantined")
     bench.go(20)
@@ -162,7 +162,7 @@ def test_an_acknowledged_message_takes_no_new_alert_in(bench: Bench) -> None:
 def test_what_gets_worse_pages_again_although_acknowledged(bench: Bench) -> None:
     bench.wrong("disk.data", "warning")
     bench.go(20)
-    AlertDesk(bench.state).acknowledge(1, by="ann", via="command", now=bench.now)
+    AlertDesk(bench.state).acknowledge(1, by="ann", now=bench.now)
     bench.go(2)
     bench.wrong("disk.data", "critical")
     bench.go(2)
@@ -174,9 +174,7 @@ def test_what_gets_worse_pages_again_although_acknowledged(bench: Bench) -> None
 
 def silence(bench: Bench, desk: AlertDesk, matcher: Matcher) -> int:
     until = bench.now + HOUR
-    return desk.silence(
-        matcher, until=until, by="ann", comment="moving", via="command", now=bench.now
-    )
+    return desk.silence(matcher, until=until, by="ann", comment="moving", now=bench.now)
 
 
 def test_a_silence_holds_its_tongue_until_it_ends(bench: Bench) -> None:
@@ -206,7 +204,7 @@ def test_a_silence_that_was_taken_back_is_over(bench: Bench) -> None:
     number = silence(bench, desk, Matcher())
     bench.wrong("job.refresh.failed")
     bench.go(60)
-    desk.unsilence(number, by="ann", via="command", now=bench.now)
+    desk.unsilence(number, now=bench.now)
     bench.go(2)
     assert len(bench.pager.heard) == 1
 
@@ -260,7 +258,7 @@ def test_who_is_not_heard_of_in_time_is_passed_over(tmp_path: Path) -> None:
     bench.go(4)
     assert [len(r.heard) for r in bench.receivers.values()] == [1, 1, 0]
     assert bench.receivers["boss"].heard[0].escalation == 1
-    AlertDesk(bench.state).acknowledge(1, by="boss", via="command", now=bench.now)
+    AlertDesk(bench.state).acknowledge(1, by="boss", now=bench.now)
     bench.go(HOUR, step=10)
     assert bench.receivers["owner"].heard == []
     bench.well("job.refresh.failed")
