@@ -30,6 +30,7 @@ def _run(bench: Bench, *sinks: str, timeout: float = 20.0) -> list[tuple[str, st
     finally:
         over.set()
         thread.join()
+    bench.now = time.time()
     bench.go()
     return [(outcome.sink, outcome.state, outcome.error) for outcome in outcomes]
 
