@@ -35,7 +35,7 @@ KINDS = {
     ),
     "alert": Kind(
         "AlertSink", "retaild_alert_sinks", "sink", "Sink",
-        "Appends every message to a file, a JSON object in a line.",
+        "Posts every message as JSON to an address of your choice.",
     ),
     "gate": Kind(
         "Gate", "retaild_gates", "gate", "Gate",
