@@ -11,9 +11,19 @@ from retaild.cli.command import command as make
 from retaild.cli.output import paint
 from retaild.cli.session import Session
 
+#: The daemon reads and checks everything before it answers.
+_DIFF_SECONDS = 130.0
+
 
 @make(help="Check the configuration; show every fault with file and line. Exit code 4: faults.")
-def command(session: Session) -> int:
+@click.option(
+    "--diff", is_flag=True, help="Show also what a reload would change; nothing is changed."
+)
+def command(session: Session, diff: bool) -> int:
+    return _check_and_compare(session) if diff else _check(session)
+
+
+def _check(session: Session) -> int:
     from retaild.runtime.check import check_all
 
     faults = check_all(session.config, session.data_option, listening=session.is_running())
@@ -25,6 +35,30 @@ def command(session: Session) -> int:
     }
     session.show(shown, lambda: _tell(session, faults, len(errors)))
     return exits.FAULTS if errors else exits.OK
+
+
+def _check_and_compare(session: Session) -> int:
+    """By the running daemon, whose files and environment they are. Raises NotRunningError."""
+    from retaild.runtime.control import request
+
+    found = request(session.data, "config-diff", timeout=_DIFF_SECONDS)
+    errors = [fault for fault in found["faults"] if fault["severity"] == "error"]
+    session.show({"ok": not errors, **found}, lambda: _tell_difference(found, len(errors)))
+    return exits.FAULTS if errors else exits.OK
+
+
+def _tell_difference(found: dict[str, Any], errors: int) -> None:
+    from retaild.cli.difference import show_changes, show_faults, show_touched
+
+    show_faults(found["faults"])
+    if errors:
+        click.echo("A reload would be refused; nothing would be touched.")
+        return
+    show_changes(found["changes"])
+    show_touched(found["touched"], done=False)
+    if not found["changes"]:
+        number = found["active"]["number"]
+        click.echo(f"No difference to configuration {number}, which is in force.")
 
 
 def _fields(fault: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def _rows(session: Session) -> list[dict[str, Any]]:
 
 @make(group=command, name="list", help="List sources with what they took in and refused.")
 def list_(session: Session) -> None:
-    from retaild.cli.config import hide
+    from retaild.config.masking import hide
 
     rows = [{**row, "settings": hide(row["settings"])} for row in _rows(session)]
     session.show({"sources": rows}, lambda: _tell(rows))
@@ -78,7 +78,7 @@ def _one(session: Session, name: str) -> dict[str, Any]:
 @make(group=command, name="show", help="Show a source: its settings, counts and position.")
 @click.argument("name")
 def show(session: Session, name: str) -> None:
-    from retaild.cli.config import hide
+    from retaild.config.masking import hide
 
     row = _one(session, name)
     row = {**row, "settings": hide(row["settings"])}

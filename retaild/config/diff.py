@@ -51,23 +51,37 @@ def _flatten(value: Any, path: KeyPath, found: dict[KeyPath, Any]) -> None:
 
 
 def differences(
-    old: Settings, new: Settings, document: Document, secrets: Collection[KeyPath] = ()
+    old: Settings,
+    new: Settings,
+    was: Document,
+    document: Document,
+    secrets: Collection[KeyPath] = (),
 ) -> list[Change]:
-    """In the order of paths. `secrets`: references whose content is another one now."""
+    """In the order of paths. `secrets`: references whose content is another one now.
+
+    `was` and `document` say what is written in the files: of instances that come and go only
+    that is told, not all the defaults.
+    """
     before, after = effective(old), effective(new)
     changed = []
     for path in sorted({*before, *after}):
         kind: Literal["added", "removed", "changed"]
-        if path not in before:
+        if path not in before and _told(path, document):
             kind = "added"
-        elif path not in after:
+        elif path not in after and _told(path, was):
             kind = "removed"
+        elif path not in before or path not in after:
+            continue
         elif before[path] != after[path] or path in secrets:
             kind = "changed"
         else:
             continue
         changed.append(_change(path, kind, before, after, document))
     return changed
+
+
+def _told(path: KeyPath, document: Document) -> bool:
+    return path in document.places or path[-1] in ("plugin", "kind")
 
 
 def _change(

@@ -238,8 +238,8 @@ class Reloader:
             return [], None
         basis = self._running.basis(proposal.settings, proposal, self._running.door.number)
         secrets = [p for p, d in basis.secrets.items() if self._running.secrets.get(p, d) != d]
-        document = proposal.active.document()
-        changes = differences(self._running.settings, proposal.settings, document, secrets)
+        was, document = self._running.active.document(), proposal.active.document()
+        changes = differences(self._running.settings, proposal.settings, was, document, secrets)
         return changes, Touched.between(self._supervisor.plans(), basis.plans())
 
     def _tell(self, reload: Reload, before: Active) -> None:

@@ -57,6 +57,9 @@ TOUCHES: Mapping[KeyPath, frozenset[str]] = {
     ("trainer",): frozenset({"serve"}),
     ("gate",): NOTHING,
     ("alert",): frozenset({"alert"}),
+    ("identity",): frozenset({"identity", "serve"}),
+    ("access",): frozenset({"serve"}),
+    ("backup",): NOTHING,
     ("job",): DAEMON,
     ("demo",): NOTHING,
 }

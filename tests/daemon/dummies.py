@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 
 def steady(context: Any) -> None:
     """Works until told to stop, and says so."""
+    _note(context, f"{context.name} has interval {context.settings.lake.interval_seconds:g}")
+    if "RETAILD_READY_FD" in os.environ:
+        os.write(int(os.environ["RETAILD_READY_FD"]), b"1")
     count = 0
     while not context.stop.wait(0.05):
         count += 1
-        context.heartbeat(count=count)
+        context.heartbeat(count=count, offset=count, ready="yes")
     _note(context, f"{context.name} stopped")
 
 
@@ -32,6 +37,30 @@ def with_grandchild(context: Any) -> None:
 def crashing(context: Any) -> None:
     _note(context, f"{context.name} crashes")
     raise RuntimeError("bang")
+
+
+def picky(context: Any) -> None:
+    """Dies of its first input under one configuration, though it begins well."""
+    if context.settings.lake.interval_seconds != 13:
+        steady(context)
+        return
+    context.heartbeat(offset=0)
+    time.sleep(1.2)
+    raise RuntimeError("thirteen brings bad luck")
+
+
+def answering(context: Any) -> None:
+    """A server that answers a line with its process id, on the socket that it is handed."""
+    listening = socket.socket(fileno=int(os.environ["RETAILD_LISTEN_FD"]))
+    listening.settimeout(0.1)
+    if "RETAILD_READY_FD" in os.environ:
+        os.write(int(os.environ["RETAILD_READY_FD"]), b"1")
+    while not context.stop.is_set():
+        context.heartbeat(ready="yes")
+        with suppress(TimeoutError, BlockingIOError):
+            connection, _ = listening.accept()
+            with connection:
+                connection.sendall(f"{os.getpid()}\n".encode())
 
 
 def hanging(context: Any) -> None:

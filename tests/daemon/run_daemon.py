@@ -1,4 +1,4 @@
-"""The real daemon with dummy workers: `run_daemon.py CONFIG NAME=FUNCTION ...`."""
+"""The daemon: `run_daemon.py CONFIG NAME=FUNCTION ...` with dummy workers, or `CONFIG real`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ HERE = Path(__file__).parent
 
 def main() -> int:
     config = Path(sys.argv[1])
+    if sys.argv[2:] == ["real"]:
+        settings, data = surroundings(config, None)
+        logs.set_up("info")
+        return Daemon(settings, data, config).run()
     workers = dict(pair.split("=") for pair in sys.argv[2:])
     settings, data = surroundings(config, None)
     logs.set_up("info")

@@ -65,7 +65,7 @@ def test_sigterm_stops_in_order_and_leaves_nothing(start: Start) -> None:
     assert daemon.process.wait(10) == 0
     assert time.monotonic() - began < 10
     assert not any(alive(pid) for pid in pids)
-    stopped = [line.split()[1] for line in daemon.notes()]
+    stopped = [line.split()[1] for line in daemon.notes() if line.endswith("stopped")]
     assert sorted(stopped[:2]) == ["ingest", "serve"]
     assert stopped[2:] == ["stream"]
     with pytest.raises(NotRunningError):
