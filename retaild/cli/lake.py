@@ -1,8 +1,9 @@
-"""`retaildctl lake tables|show|history`."""
+"""`retaildctl lake tables|show|history|export`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -180,3 +181,38 @@ def _version(entry: dict[str, Any]) -> dict[str, Any]:
         "files_added": number("num_added_files", "numFilesAdded"),
         "files_removed": number("num_removed_files", "numFilesRemoved"),
     }
+
+
+@make(
+    group=command, name="export",
+    help="Write a table's rows to FILE: .csv, .jsonl or .parquet. In CSV, texts that a spreadsheet "
+    "would run as a formula get an apostrophe before them.",
+)  # fmt: skip
+@click.argument("table")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--version", type=click.IntRange(0), help="As it was at this version.")
+@click.option("--at", metavar="TIME", help=_MOMENT_HELP)
+@click.option("--columns", "names", metavar="A,B", help="Only these columns.")
+@click.option("--where", metavar="COLUMN=VALUE", multiple=True, help="Only rows with this value.")
+@click.option("--raw", is_flag=True, help="Texts as they are, also those that begin like formulas.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def export(
+    session: Session, table: str, file: Path, names: str | None, where: tuple[str, ...],
+    raw: bool, force: bool, **moment: Any,
+) -> None:  # fmt: skip
+    from retaild.cli.lake_export import WRITERS
+
+    if file.suffix not in WRITERS:
+        raise click.BadParameter(f"{file.name} does not end in {', '.join(WRITERS)}.")
+    if file.exists() and not force:
+        raise FailedError(f"{file} is there already.", "Name another file, or add --force.")
+    if moment["version"] is not None and moment["at"] is not None:
+        raise click.UsageError("State either --version or --at, not both.")
+    delta = _as_of(session, table, moment["version"], moment["at"])
+    dataset = delta.to_pyarrow_dataset()
+    scanner = dataset.scanner(
+        columns=_columns(dataset.schema.names, names), filter=_condition(dataset.schema, where)
+    )
+    rows = WRITERS[file.suffix](file, scanner.projected_schema, scanner.to_batches(), raw=raw)
+    shown = {"table": table, "version": delta.version(), "rows": rows, "file": file}
+    session.show(shown, lambda: click.echo(f"Wrote {rows:,} rows of {table} to {file}."))
