@@ -10,7 +10,7 @@ export DO_NOT_TRACK = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export FEAST_USAGE = False
 
-.PHONY: help demo test test-long lint types layers docs bench lock clean
+.PHONY: help demo test test-long lint types layers docs fuzz bench lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ layers: $(VENV)/dev.stamp  ## import-linter
 
 docs: $(VENV)/dev.stamp  ## write docs/reference from the program
 	$(BIN)/python docs/reference.py
+
+fuzz: $(VENV)/dev.stamp  ## a million hostile inputs for every parser (TOTAL=...)
+	$(BIN)/python -m tests.hostile.fuzz --total $(or $(TOTAL),1000000)
 
 bench: $(VENV)/dev.stamp  ## every benchmark; figures go to docs/benchmarks.md by hand
 	$(BIN)/python -m benchmarks

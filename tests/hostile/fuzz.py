@@ -17,8 +17,8 @@ from pathlib import Path
 
 #: Shares of all inputs. What starts DuckDB or reads a file for each input takes longer.
 SHARES = {
-    "cards": 30, "frames": 25, "posted": 20, "shown": 15, "configuration": 4, "json-lines": 2,
-    "delimited": 2, "numbers": 1, "moments": 1,
+    "frames": 360, "shown": 200, "posted": 200, "cards": 150, "configuration": 50,
+    "delimited": 20, "numbers": 8, "moments": 8, "json-lines": 4,
 }  # fmt: skip
 MAX_BYTES = 2048
 

@@ -206,7 +206,10 @@ cron = "30 3 * * *"
 """
 
 TARGETS: dict[str, Target] = {
-    "delimited": Target(delimited, (_CSV, _CSV.decode().encode("utf-16"), b"r;a;t;q;p;at\n", b"r,a\rt,q\n1\n")),
+    "delimited": Target(
+        delimited,
+        (_CSV, _CSV.decode().encode("utf-16"), b"r;a;t;q;p;at\n", b"r,a\rt,q\n1\n"),
+    ),
     "json-lines": Target(
         json_lines,
         (b'{"r":"1","a":"A","q":2,"p":"2.50","at":"2024-03-01"}\n{"r":{"x":[1]}}\n', b"[]\n"),
