@@ -1,0 +1,1 @@
+"""A alert plugin for retaild. Start at plugin.py."""
