@@ -100,7 +100,7 @@ class Backup:
             if isinstance(error, OSError) and error.errno in (
                 errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS,
             ):  # fmt: skip
-                raise PlaceFailedError(place.path, error.strerror) from error
+                raise PlaceFailedError(place.path, error.strerror or str(error)) from error
             raise
         return place.path, manifest
 
@@ -141,7 +141,8 @@ class Backup:
         return known
 
     def _copy_databases(self, place: Place) -> dict[str, Any]:
-        data, known = self.context.data, {}
+        data = self.context.data
+        known: dict[str, Any] = {"champions": {}}
         for path in gather.databases(data):
             self._say(path.name)
             copy = place.scratch / path.name

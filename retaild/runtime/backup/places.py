@@ -159,9 +159,9 @@ class ArchivePlace:
         )
         self._packed = _packer(path.name, self._raw)
         self._tar = tarfile.open(  # noqa: SIM115  (closed by finish)
-            fileobj=cast("IO[bytes]", self._packed), mode="w|", format=tarfile.PAX_FORMAT,
-            copybufsize=CHUNK,
-        )  # fmt: skip
+            fileobj=cast("IO[bytes]", self._packed), mode="w|", format=tarfile.PAX_FORMAT
+        )
+        self._tar.copybufsize = CHUNK  # type: ignore[attr-defined]
 
     def add(self, item: Item, told: Told) -> FileEntry:
         if item.kind != "loose":
@@ -192,8 +192,9 @@ class ArchivePlace:
 
     def abandon(self) -> None:
         shutil.rmtree(self.scratch, ignore_errors=True)
-        with suppress(Exception):  # closing writes, and the disk may be full
-            self._raw.close()
+        for stream in (self._tar.fileobj, self._packed, self._raw):
+            with suppress(Exception):  # closing writes, and the disk may be full
+                stream.close()
         self._part.unlink(missing_ok=True)
 
 

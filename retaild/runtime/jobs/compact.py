@@ -1,7 +1,8 @@
 """Job `compact`: few large files in place of many small ones, and no files of old versions.
 
-Appends go on meanwhile, and backups too: while one is made, no file is removed. Tables that have one file per partition are left as they are. The stream's
-marker has no rows to look back at: its log is kept for an hour only.
+Appends go on meanwhile, and backups too: while one is made, no file is removed. Tables
+that have one file per partition are left as they are. The stream's marker has no rows to look back
+at: its log is kept for an hour only.
 """
 
 from __future__ import annotations
