@@ -12,13 +12,20 @@ from starlette.types import ASGIApp
 
 from retaild import __version__
 from retaild.rest import problems
+from retaild.rest.access import Guard, Rules, describe, names_of
+from retaild.rest.access_data import AccessData
+from retaild.rest.alerts_data import alerts_data
+from retaild.rest.config_data import ConfigData
 from retaild.rest.doctor_data import DoctorData
 from retaild.rest.fast import FastLane
-from retaild.rest.gate import Gate, Hosts, RequestIds
+from retaild.rest.gate import Gate, Hosts, RequestIds, security_headers
 from retaild.rest.metrics import Metrics
 from retaild.rest.problems import Problem
 from retaild.rest.routers import (
+    access,
     admin,
+    alerts,
+    config,
     customers,
     doctor,
     events,
@@ -38,6 +45,7 @@ _TAGS = [
     {"name": "prices", "description": "Prices, what other prices would do, proposals."},
     {"name": "events", "description": "The door for what happens in the shop."},
     {"name": "admin", "description": "Workers, jobs, models, dead letters, data quality, logs."},
+    {"name": "access", "description": "Users, API keys, sessions, the audit log."},
     {"name": "health", "description": "For supervisors and monitoring."},
 ]
 _PROBLEM: dict[str, Any] = {
@@ -56,17 +64,22 @@ def create_app(
     metrics = Metrics(services)
     api = create_api(services, metrics, closing or asyncio.Event())
     api.router.routes.extend(extra_routes)
-    settings = services.context.settings.api
-    hosts, ids = Hosts(settings.host), RequestIds()
+    settings, desk = services.context.settings.api, services.access
+    rules = Rules(api)
+    describe(api, rules, desk.secure)
+    hosts, ids = Hosts(settings.host, names_of(settings.url, settings.names)), RequestIds()
+    security = security_headers(desk.secure)
     gate = Gate(
-        api,
+        Guard(api, rules, desk),
         hosts=hosts,
         ids=ids,
         pace=services.engine.pace,
         metrics=metrics,
         max_body=settings.max_body_bytes,
+        security=security,
+        private=desk.required,
     )
-    return FastLane(gate, services.engine, hosts, ids, metrics)
+    return FastLane(gate, services.engine, hosts, ids, metrics, desk, security)
 
 
 def create_api(services: Services, metrics: Metrics, closing: asyncio.Event) -> FastAPI:
@@ -86,6 +99,9 @@ def create_api(services: Services, metrics: Metrics, closing: asyncio.Event) -> 
     for module in (customers, products, prices, events, admin):
         app.include_router(module.router(services), prefix=PREFIX)
     app.include_router(stream.router(services, closing), prefix=PREFIX)
+    app.include_router(alerts.router(alerts_data(services.context)), prefix=PREFIX)
     app.include_router(doctor.router(DoctorData(services.context.data)), prefix=PREFIX)
+    app.include_router(config.router(ConfigData(services.context.data)), prefix=PREFIX)
+    app.include_router(access.router(AccessData(services.access)), prefix=PREFIX)
     app.include_router(health.router(services, metrics))
     return app

@@ -8,6 +8,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import socket
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from retaild.rest.metrics import Metrics
 from retaild.rest.problems import MEDIA_TYPE, problem_bytes
 from retaild.runtime.serving.pace import Pace
 
+_ALL_INTERFACES = ("0.0.0.0", "::")
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}\Z")
@@ -26,9 +29,11 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}\Z")
 class Hosts:
     """Names that the server answers to, with any port. Others are DNS rebinding or a mistake."""
 
-    def __init__(self, configured: str) -> None:
-        name = f"[{configured}]" if ":" in configured else configured
-        self._names = frozenset((*_LOCAL, name.lower()))
+    def __init__(self, configured: str, more: Iterable[str] = ()) -> None:
+        """`configured`: where it listens; `more`: names that it is reached by besides."""
+        names = [configured, *(_own_addresses() if configured in _ALL_INTERFACES else ())]
+        bracketed = (f"[{name}]" if ":" in name else name for name in names)
+        self._names = frozenset((*_LOCAL, *(name.lower() for name in (*bracketed, *more))))
         self._known: dict[bytes, bool] = {}
 
     def allow(self, host: bytes) -> bool:
@@ -46,6 +51,32 @@ class Hosts:
             name += "]"
             return name in self._names and (not rest or rest.startswith(":"))
         return text.partition(":")[0] in self._names
+
+
+def _own_addresses() -> list[str]:
+    """What this machine is called and reached by."""
+    import psutil
+
+    addresses = [
+        found.address.partition("%")[0]
+        for interface in psutil.net_if_addrs().values()
+        for found in interface
+        if found.family in (socket.AF_INET, socket.AF_INET6)
+    ]
+    return [*addresses, socket.gethostname()]
+
+
+def security_headers(secure: bool) -> list[tuple[bytes, bytes]]:
+    """On every answer. `secure`: browsers speak TLS with us, and shall never do otherwise."""
+    transport = b"max-age=31536000"
+    return [
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+        (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=()"),
+        *([(b"strict-transport-security", transport)] if secure else []),
+    ]
 
 
 class RequestIds:
@@ -83,8 +114,13 @@ class Gate:
         pace: Pace,
         metrics: Metrics,
         max_body: int,
+        security: Sequence[tuple[bytes, bytes]] = (),
+        private: bool = False,
     ) -> None:
+        """`security`: headers of every answer; `private`: no answer is kept anywhere unless it
+        says so itself."""
         self._app = app
+        self._security = [*security, *([(b"cache-control", b"no-store")] if private else [])]
         self._hosts = hosts
         self._ids = ids
         self._pace = pace
@@ -137,6 +173,7 @@ class _Passage:
         if refusal is not None:
             await self._refuse(*refusal)
             return
+        self._scope["request_id"] = self._id.decode("ascii")
         await self._gate._app(self._scope, self._take, self._give)
 
     async def _take(self) -> Message:
@@ -149,7 +186,10 @@ class _Passage:
 
     async def _give(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id)]
+            own = message.get("headers", ())
+            stated = {name.lower() for name, _ in own}
+            more = (header for header in self._gate._security if header[0] not in stated)
+            message["headers"] = [*own, *more, (b"x-request-id", self._id)]
             route = getattr(self._scope.get("route"), "path", "other")
             method, status = self._scope["method"], message["status"]
             timing = self._gate._metrics.timing(method, route, status)

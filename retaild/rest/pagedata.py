@@ -14,6 +14,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from retaild import __version__
 from retaild.api.errors import RetaildError
+from retaild.rest.access_data import AccessData
+from retaild.rest.alerts_data import AlertsData, alerts_data
+from retaild.rest.config_data import ConfigData
 from retaild.rest.doctor_data import DoctorData
 from retaild.rest.problems import status_of
 from retaild.rest.status import status
@@ -55,12 +58,18 @@ def _page_errors() -> Iterator[None]:
 class ServedPageData:
     """Lives in the event loop; what blocks goes to a thread."""
 
+    access: AccessData
+    alerts: AlertsData
     doctor: DoctorData
+    config: ConfigData
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._shop, self._prices, self._admin = services.shop, services.prices, services.admin
+        self.access = AccessData(services.access)
+        self.alerts = alerts_data(services.context)
         self.doctor = DoctorData(services.context.data)
+        self.config = ConfigData(services.context.data)
 
     def shop(self) -> Any:
         settings = self._services.context.settings

@@ -23,6 +23,12 @@ RETRY_AFTER = {429: "1", 503: "5"}
 
 #: Keys of errors that are not 400 and do not say their status by their ending.
 _STATUS = {
+    "access.not_signed_in": 401,
+    "access.login": 401,
+    "access.forbidden": 403,
+    "access.csrf": 403,
+    "access.throttled": 429,
+    "identity.not_ready": 503,
     "events.queue_full": 429,
     "events.backlog": 503,
     "events.log_failed": 503,

@@ -23,6 +23,7 @@ from retaild.web.views import JobRun, NotFoundError, PageData
 #: Section -> label, in the order of the panel's navigation.
 SECTIONS = {
     "": "Overview",
+    "alerts": "Alerts",
     "jobs": "Jobs",
     "models": "Models",
     "dead-letters": "Dead letters",
@@ -31,6 +32,9 @@ SECTIONS = {
     "sources": "Sources",
     "logs": "Logs",
     "doctor": "Doctor",
+    "config": "Configuration",
+    "access": "People and keys",
+    "audit": "Audit log",
 }
 RUNS = 25
 LETTERS = 25
@@ -59,12 +63,12 @@ def routes(data: PageData, renderer: Renderer) -> list[Route]:
         "/admin/{name:path}": page.unknown,
     }
     acted = {
-        "/admin/jobs": page.run_job,
-        "/admin/models": page.move_model,
-        "/admin/dead-letters": page.replay,
+        "/admin/jobs": guarded(page.run_job, needs="operate", audit="job.run"),
+        "/admin/models": guarded(page.move_model, needs="decide", audit="model.move"),
+        "/admin/dead-letters": guarded(page.replay, needs="operate", audit="dead_letter.replay"),
     }
     return [
-        *(Route(path, guarded(act), methods=["POST"]) for path, act in acted.items()),
+        *(Route(path, act, methods=["POST"]) for path, act in acted.items()),
         *(Route(path, guarded(show)) for path, show in shown.items()),
     ]
 

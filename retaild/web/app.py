@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from retaild.web import admin, doctor, pricing, recommendations
+from retaild.runtime.access.needs import PUBLIC
+from retaild.web import access, admin, alerts, configuration, doctor, pricing, recommendations
 from retaild.web.assets import Assets
 from retaild.web.environment import environment
 from retaild.web.formatting import Formats
@@ -24,16 +25,25 @@ def pages(data: PageData, *, strict: bool = False) -> list[BaseRoute]:
     shop, assets = data.shop(), Assets()
     formats = Formats(shop.currency, ZoneInfo(shop.timezone))
     renderer = Renderer(environment(shop, assets, strict=strict), data, formats)
+    theme = renderer.guarded(_theme, needs_engine=False, needs=PUBLIC)
     return [
         Route("/", _home),
-        Route("/static/{name}", assets.respond),
-        Route("/preferences/theme", renderer.guarded(_theme, needs_engine=False), methods=["POST"]),
+        _public(Route("/static/{name}", assets.respond)),
+        Route("/preferences/theme", theme, methods=["POST"]),
         *recommendations.routes(data, renderer),
         *pricing.routes(data, renderer),
+        *access.routes(data.access, renderer),
+        *alerts.routes(data.alerts, renderer),
         *doctor.routes(data.doctor, renderer),
+        *configuration.routes(data.config, renderer),
         # Last: it answers for every other section of the panel.
         *admin.routes(data, renderer),
     ]
+
+
+def _public(route: Route) -> Route:
+    route.needs = PUBLIC  # type: ignore[attr-defined]
+    return route
 
 
 async def _home(_: Request) -> Response:

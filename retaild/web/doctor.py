@@ -29,6 +29,8 @@ def routes(data: DoctorData, renderer: Renderer) -> list[Route]:
 
     guarded = partial(renderer.guarded, needs_engine=False)
     return [
-        Route("/admin/doctor", guarded(fix), methods=["POST"]),
+        Route(
+            "/admin/doctor", guarded(fix, needs="administer", audit="doctor.fix"), methods=["POST"]
+        ),
         Route("/admin/doctor", guarded(show)),
     ]

@@ -31,8 +31,17 @@ def flash_of(query: Mapping[str, str]) -> Flash | None:
         "promoted": ("good", f"Version {count} is champion now; the server follows in a second."),
         "rolled-back": ("good", "The champion before is champion again."),
         "replayed": ("good", f"{count} accepted on replay."),
+        "acknowledged": ("good", "Taken on: nobody is told again."),
+        "silenced": ("good", "Silenced: nobody is told of it for a while."),
+        "unsilenced": ("good", "The silence has ended."),
         "mended": ("good", "Mended."),
         "not-mended": ("bad", "It could not be mended; the command line says more."),
+        "reloading": ("good", "The reload has begun; this page says how it goes."),
         "refused": ("warn", f"{count} still refused on replay; the reason stands beside each."),
+        "signed-out": ("good", "You are signed out."),
+        "user-added": ("good", "The user was added."),
+        "user-changed": ("good", "Done; the user's sessions were ended."),
+        "key-revoked": ("good", "The key opens nothing any more."),
+        "session-ended": ("good", "The session was ended."),
     }  # fmt: skip
     return Flash(*texts[key]) if key in texts else None

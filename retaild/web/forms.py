@@ -40,6 +40,10 @@ class Form:
     def one(self, name: str) -> str:
         return next(iter(self._fields.get(name, [])), "").strip()
 
+    def raw(self, name: str) -> str:
+        """As it was typed, blanks at its ends included: a password."""
+        return next(iter(self._fields.get(name, [])), "")
+
     def all(self, name: str) -> Sequence[str]:
         return self._fields.get(name, [])
 

@@ -38,7 +38,11 @@ def routes(data: PageData, renderer: Renderer) -> list[Route]:
     one = "/pricing/{product_id:path}"
     return [
         Route("/pricing", renderer.guarded(page.table)),
-        Route("/pricing", renderer.guarded(page.decide), methods=["POST"]),
+        Route(
+            "/pricing",
+            renderer.guarded(page.decide, needs="decide", audit="price.decide"),
+            methods=["POST"],
+        ),
         Route(one, renderer.guarded(page.product)),
     ]
 

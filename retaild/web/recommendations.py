@@ -64,7 +64,7 @@ def routes(data: PageData, renderer: Renderer) -> list[Route]:
     return [
         Route("/recommendations", renderer.guarded(page.visitor)),
         Route(named, renderer.guarded(page.customer)),
-        Route(named, renderer.guarded(page.change), methods=["POST"]),
+        Route(named, renderer.guarded(page.change, needs="ingest"), methods=["POST"]),
     ]
 
 

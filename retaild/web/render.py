@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from retaild.api.errors import RetaildError
+from retaild.runtime.access.caller import current_caller
+from retaild.runtime.access.needs import Needs
+from retaild.runtime.access.permissions import Permission
 from retaild.web.flash import flash_of
 from retaild.web.formatting import Formats
 from retaild.web.views import STARTING, NotFoundError, NotReadyError, PageData
@@ -63,7 +68,9 @@ class Renderer:
     ) -> Response:
         theme = request.cookies.get("theme", "")
         level, health = await self._data.health()
+        caller = current_caller()
         body = self._env.get_template(template).render(
+            caller=caller,
             path=request.url.path,
             here=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
             theme=theme if theme in THEMES else "",
@@ -71,15 +78,26 @@ class Renderer:
             health={"level": level, "text": health},
             **context,
         )
-        return HTMLResponse(body, status_code=status, headers=HEADERS)
+        return HTMLResponse(with_token(body, caller.csrf), status_code=status, headers=HEADERS)
 
     def fragment(self, template: str, **context: Any) -> Response:
         """A piece of a page, for the script to put in its place."""
         body = self._env.get_template(template).render(**context)
-        return HTMLResponse(body, headers=HEADERS)
+        return HTMLResponse(with_token(body, current_caller().csrf), headers=HEADERS)
 
-    def guarded(self, handler: Handler, *, needs_engine: bool = True) -> Handler:
-        """The handler, with every error turned into a page that says what to do."""
+    def guarded(
+        self,
+        handler: Handler,
+        *,
+        needs_engine: bool = True,
+        needs: Permission | Needs | None = None,
+        audit: str = "",
+    ) -> Handler:
+        """The handler, with every error turned into a page that says what to do.
+
+        `needs`: the permission that it takes, by default "view" to look and "administer" to act;
+        `audit`: what the audit log calls the change that it makes ("job.run").
+        """
 
         async def respond(request: Request) -> Response:
             try:
@@ -98,12 +116,28 @@ class Renderer:
                 log.exception("Page %s failed", request.url.path)
                 return await self.error(request, 500, BrokenPageError())
 
+        if needs is not None:
+            declared = needs if isinstance(needs, Needs) else Needs(needs, audit)
+            respond.needs = declared  # type: ignore[attr-defined]
         return respond
 
     async def error(self, request: Request, status: int, error: RetaildError) -> Response:
         return await self.page(
             request, "error.html", status=status, error=error, code=status, section=""
         )
+
+
+def with_token(body: str, csrf: str) -> str:
+    """Every form that changes something says that it was made for this session.
+
+    Done to the finished page: no template can forget it.
+    """
+    if not csrf:
+        return body
+    return _POST_FORM.sub(rf'\g<0><input type="hidden" name="csrf" value="{escape(csrf)}">', body)
+
+
+_POST_FORM = re.compile(r'<form\b[^>]*\bmethod="post"[^>]*>')
 
 
 def see_other(url: str) -> Response:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol, TypedDict
 
 from retaild.api.errors import RetaildError
+from retaild.web.accessview import AccessData
 
 When = str | float | datetime | None
 Amount = Decimal | float | str | None
@@ -491,6 +492,28 @@ class AdminData(Protocol):
     async def logs(self, file: str, level: str, lines: int) -> LogPage: ...
 
 
+class AlertsData(Protocol):
+    """Dictionaries as the REST routes under /alerts have them. Raises RetaildError."""
+
+    async def alerts(self, history: int = 0) -> list[dict[str, Any]]:
+        """Those open, the most severe first; or the last `history` that are over."""
+
+    async def acknowledge(self, number: int) -> dict[str, Any]: ...
+
+    async def silences(self) -> list[dict[str, Any]]: ...
+
+    async def silence(
+        self, key: str, source: str, severity: str, seconds: float, comment: str
+    ) -> int: ...
+
+    async def unsilence(self, number: int) -> None: ...
+
+    async def sinks(self) -> list[dict[str, Any]]: ...
+
+    async def messages(self, sink: str = "", limit: int = 50) -> list[dict[str, Any]]:
+        """The newest first."""
+
+
 class DoctorData(Protocol):
     """May take seconds; raises RetaildError."""
 
@@ -501,11 +524,37 @@ class DoctorData(Protocol):
         """`done` in words, `failed`."""
 
 
+class ConfigData(Protocol):
+    """Secrets are hidden in everything. Raises RetaildError where there is no daemon."""
+
+    async def configuration(self, number: int | None = None) -> dict[str, Any]:
+        """`number`, `at`, `why`, `by`, `main`, `sha256`; `settings`: path, value, file, line."""
+
+    async def history(self) -> list[dict[str, Any]]: ...
+
+    async def diff(self) -> dict[str, Any]:
+        """`faults`, `changes`, `touched`."""
+
+    async def reload(self) -> dict[str, Any]:
+        """Begin one."""
+
+    async def last_reload(self) -> dict[str, Any] | None: ...
+
+
 class PageData(RecommendationData, PricingData, AdminData, Protocol):
     """All that the pages ask. May raise NotReadyError anywhere."""
 
     @property
+    def alerts(self) -> AlertsData: ...
+
+    @property
     def doctor(self) -> DoctorData: ...
+
+    @property
+    def config(self) -> ConfigData: ...
+
+    @property
+    def access(self) -> AccessData: ...
 
     def shop(self) -> Shop: ...
 

@@ -30,6 +30,9 @@ from retaild.web.views import (
     Worker,
 )
 from tests.web import shop_data
+from tests.web.access_data import FakeAccess
+from tests.web.alerts_data import FakeAlerts
+from tests.web.config_data import FakeConfig
 from tests.web.doctor_data import FakeDoctor
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
@@ -43,12 +46,16 @@ class ShopPages(shop_data.PricePages):
     worker_down: bool = False
     runs: list[JobRun] = field(default_factory=list)
     champion: int = 3
+    alerts: FakeAlerts = field(default_factory=FakeAlerts)
     doctor: FakeDoctor = field(default_factory=FakeDoctor)
+    config: FakeConfig = field(default_factory=FakeConfig)
+    access: FakeAccess = field(default_factory=FakeAccess)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         now = time.time()
         self.doctor.well = self.empty
+        self.alerts.well = self.empty
         if self.empty:
             self.model = None
             return

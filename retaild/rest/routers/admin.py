@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 
 from retaild.rest import admin_schemas as schemas
+from retaild.rest.access import needs
 from retaild.rest.parameters import Limit, Lines, Name, Offset
 from retaild.rest.status import status
 from retaild.runtime.serving.services import Services
@@ -19,7 +20,7 @@ _Filter = Annotated[str, Query(max_length=200)]
 
 
 def router(services: Services) -> APIRouter:
-    routes = APIRouter(tags=["admin"])
+    routes = APIRouter(dependencies=[needs("view")], tags=["admin"])
     _overview(routes, services)
     _jobs(routes, services)
     _models(routes, services)
@@ -93,7 +94,12 @@ def _jobs(routes: APIRouter, services: Services) -> None:
         """The last lines of a run's log."""
         return {"lines": admin.run_log(run_id, lines)}
 
-    @routes.post("/jobs/{name}/run", response_model=schemas.RunAccepted, status_code=202)
+    @routes.post(
+        "/jobs/{name}/run",
+        dependencies=[needs("operate", audit="job.run")],
+        response_model=schemas.RunAccepted,
+        status_code=202,
+    )
     def run_job(
         name: Name, request: Annotated[schemas.RunRequest, Body(default_factory=schemas.RunRequest)]
     ) -> dict[str, Any]:
@@ -109,12 +115,22 @@ def _models(routes: APIRouter, services: Services) -> None:
         """Trainers with their versions, newest first."""
         return {"models": admin.models()}
 
-    @routes.post("/models/{name}/promote", response_model=schemas.RunAccepted, status_code=202)
+    @routes.post(
+        "/models/{name}/promote",
+        dependencies=[needs("decide", audit="model.promote")],
+        response_model=schemas.RunAccepted,
+        status_code=202,
+    )
     def promote(name: Name, request: schemas.Promote) -> dict[str, Any]:
         """Make a version the champion; the job's run says when it is done."""
         return {"run_id": admin.promote(name, request.version, request.reason)}
 
-    @routes.post("/models/{name}/rollback", response_model=schemas.RunAccepted, status_code=202)
+    @routes.post(
+        "/models/{name}/rollback",
+        dependencies=[needs("decide", audit="model.rollback")],
+        response_model=schemas.RunAccepted,
+        status_code=202,
+    )
     def rollback(
         name: Name, request: Annotated[schemas.Rollback, Body(default_factory=schemas.Rollback)]
     ) -> dict[str, Any]:
@@ -133,7 +149,11 @@ def _dead_letters(routes: APIRouter, services: Services) -> None:
         page = admin.dead_letters(source=source, reason=reason, limit=limit, offset=offset)
         return {**page, "dead_letters": [_shown(letter) for letter in page["dead_letters"]]}
 
-    @routes.post("/dead-letters/replay", response_model=schemas.Replayed)
+    @routes.post(
+        "/dead-letters/replay",
+        dependencies=[needs("operate", audit="dead_letter.replay")],
+        response_model=schemas.Replayed,
+    )
     def replay(request: schemas.ReplayRequest) -> dict[str, Any]:
         """Read refused bytes again, after the fault was mended."""
         result = admin.replay(request.event_ids)

@@ -9,16 +9,25 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from retaild.rest.access import needs
 from retaild.rest.parameters import Count, CustomerId, Limit, Search
 from retaild.rest.schemas import BasketRequest, Customer, Customers, Slate
 from retaild.runtime.serving.services import Services
 
 
 def router(services: Services) -> APIRouter:
-    routes, shop = APIRouter(tags=["recommendations"]), services.shop
+    routes, shop = (
+        APIRouter(dependencies=[needs("recommend")], tags=["recommendations"]),
+        services.shop,
+    )
     default = services.engine.count
 
-    @routes.get("/customers", response_model=Customers, summary="Find customers")
+    @routes.get(
+        "/customers",
+        dependencies=[needs("view")],
+        response_model=Customers,
+        summary="Find customers",
+    )
     async def customers(q: Search = "", limit: Limit = 20) -> dict[str, Any]:
         return shop.customers(q, limit)
 
@@ -33,7 +42,12 @@ def router(services: Services) -> APIRouter:
         body = shop.slate(customer_id, count or default)
         return Response(body, media_type="application/json")
 
-    @routes.get("/customers/{customer_id:path}", response_model=Customer, summary="A customer")
+    @routes.get(
+        "/customers/{customer_id:path}",
+        dependencies=[needs("view")],
+        response_model=Customer,
+        summary="A customer",
+    )
     async def customer(customer_id: CustomerId) -> dict[str, Any]:
         return shop.customer(customer_id)
 

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from retaild.events import FAMILIES
+from retaild.rest.access import needs
 from retaild.rest.schemas import EventsReceipt
 from retaild.runtime.serving.services import Services
 from retaild.runtime.serving.validation import ACCEPTED, MAX_EVENTS
@@ -31,7 +32,7 @@ survives a power cut and is known to the next recommendation. Elements that are 
 
 
 def router(services: Services) -> APIRouter:
-    routes, door = APIRouter(tags=["events"]), services.door
+    routes, door = APIRouter(dependencies=[needs("ingest")], tags=["events"]), services.door
 
     @routes.post(
         "/events",

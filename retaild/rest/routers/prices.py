@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query
 
+from retaild.rest.access import needs
 from retaild.rest.parameters import Limit, Name, Offset, ProductId, Search
 from retaild.rest.schemas import (
     Approved,
@@ -32,19 +33,27 @@ _Decision = Annotated[Decision, Body(default_factory=Decision)]
 
 
 def router(services: Services) -> APIRouter:
-    routes, prices, decider = APIRouter(tags=["prices"]), services.prices, services.decider
+    routes, prices, decider = (
+        APIRouter(dependencies=[needs("recommend")], tags=["prices"]),
+        services.prices,
+        services.decider,
+    )
 
     @routes.get("/prices/{product_id:path}/history", response_model=PriceHistory)
     async def history(product_id: ProductId) -> dict[str, Any]:
         """The price ledger, and the lowest price of the last 30 days."""
         return prices.history(product_id)
 
-    @routes.get("/prices/{product_id:path}/what-if", response_model=WhatIf)
+    @routes.get(
+        "/prices/{product_id:path}/what-if", dependencies=[needs("view")], response_model=WhatIf
+    )
     async def what_if(product_id: ProductId, price: _Asked) -> dict[str, Any]:
         """What a price would do, and the rules it would break."""
         return prices.what_if(product_id, price)
 
-    @routes.get("/prices/{product_id:path}/curve", response_model=Curve)
+    @routes.get(
+        "/prices/{product_id:path}/curve", dependencies=[needs("view")], response_model=Curve
+    )
     async def curve(product_id: ProductId) -> dict[str, Any]:
         """The demand curve around the present price."""
         return prices.curve(product_id)
@@ -54,7 +63,7 @@ def router(services: Services) -> APIRouter:
         """The price in force."""
         return prices.price(product_id)
 
-    @routes.get("/price-proposals", response_model=Proposals)
+    @routes.get("/price-proposals", dependencies=[needs("view")], response_model=Proposals)
     async def proposals(
         state: Literal["open", "approved", "rejected", "expired", "all"] = "open",
         q: Search = "",
@@ -65,17 +74,27 @@ def router(services: Services) -> APIRouter:
         """Proposals of the price model, and what became of them."""
         return await prices.proposals(state, q, sort, limit, offset)
 
-    @routes.get("/price-proposals/{proposal_id}", response_model=Proposal)
+    @routes.get(
+        "/price-proposals/{proposal_id}", dependencies=[needs("view")], response_model=Proposal
+    )
     async def proposal(proposal_id: Name) -> dict[str, Any]:
         """One proposal with its reasons."""
         return await prices.proposal(proposal_id)
 
-    @routes.post("/price-proposals/{proposal_id}/approve", response_model=Approved)
+    @routes.post(
+        "/price-proposals/{proposal_id}/approve",
+        dependencies=[needs("decide", audit="price.approve")],
+        response_model=Approved,
+    )
     async def approve(proposal_id: Name, decision: _Decision) -> dict[str, Any]:
         """Put the proposed price in force; it is in the ledger when this answers."""
         return await decider.approve(proposal_id, decision.by, decision.comment)
 
-    @routes.post("/price-proposals/{proposal_id}/reject", response_model=Rejected)
+    @routes.post(
+        "/price-proposals/{proposal_id}/reject",
+        dependencies=[needs("decide", audit="price.reject")],
+        response_model=Rejected,
+    )
     async def reject(proposal_id: Name, decision: _Decision) -> dict[str, Any]:
         """Leave the price as it is."""
         return await decider.reject(proposal_id, decision.by, decision.comment)

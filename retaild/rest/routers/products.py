@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from retaild.rest.access import needs
 from retaild.rest.parameters import Count, Limit, Offset, ProductId, Search
 from retaild.rest.schemas import Categories, Product, Products, Similar
 from retaild.runtime.serving.services import Services
 
 
 def router(services: Services) -> APIRouter:
-    routes, shop = APIRouter(tags=["products"]), services.shop
+    routes, shop = APIRouter(dependencies=[needs("recommend")], tags=["products"]), services.shop
 
     @routes.get("/products", response_model=Products, summary="Find products")
     async def products(

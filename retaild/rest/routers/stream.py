@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from starlette.responses import StreamingResponse
 
 from retaild.api.errors import RetaildError
+from retaild.rest.access import needs
 from retaild.rest.status import status
 from retaild.runtime.serving.services import Services
 
@@ -28,7 +29,7 @@ class TooManyStreamsError(RetaildError):
 
 def router(services: Services, closing: asyncio.Event) -> APIRouter:
     """`closing` is set when the server stops: the streams end then."""
-    routes = APIRouter(tags=["admin"])
+    routes = APIRouter(dependencies=[needs("view")], tags=["admin"])
     open_streams: set[int] = set()
 
     async def figures(number: int) -> AsyncIterator[bytes]:

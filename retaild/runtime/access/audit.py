@@ -62,36 +62,34 @@ def system_user() -> str:
         return f"system user {os.getuid()}"
 
 
-@dataclass
-class Change:
-    """What the code that makes a change knows of it, for its entry in the log."""
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the code that makes a change knows of it; each becomes an entry in the log."""
 
-    target: str = ""
-    before: Any = None
-    after: Any = None
+    target: str
+    before: Any
+    after: Any
 
 
-_change: ContextVar[Change | None] = ContextVar("change", default=None)
+_notes: ContextVar[list[Note] | None] = ContextVar("notes", default=None)
 
 
 @contextmanager
-def changing() -> Iterator[Change]:
-    """Around a request or command: what `note` is told inside is in the Change."""
-    change = Change()
-    token = _change.set(change)
+def noting() -> Iterator[list[Note]]:
+    """Around a request or command: what `note` is told inside is in the list."""
+    notes: list[Note] = []
+    token = _notes.set(notes)
     try:
-        yield change
+        yield notes
     finally:
-        _change.reset(token)
+        _notes.reset(token)
 
 
-def note(*, target: str = "", before: Any = None, after: Any = None) -> None:
-    """Say what is being changed, from what to what; nothing happens where nobody listens."""
-    change = _change.get()
-    if change is not None:
-        change.target = target or change.target
-        change.before = before if before is not None else change.before
-        change.after = after if after is not None else change.after
+def note(target: str, *, before: Any = None, after: Any = None) -> None:
+    """Say what was changed, from what to what; nothing happens where nobody listens."""
+    notes = _notes.get()
+    if notes is not None:
+        notes.append(Note(target, before, after))
 
 
 def entries(

@@ -42,6 +42,10 @@ class IdentityClient:
     data: DataDir
     seconds: float = SECONDS
 
+    def abilities(self) -> dict[str, Any]:
+        """plugin, summary, passwords, codes, bearer_tokens, directory."""
+        return dict(self.ask("abilities"))
+
     def login(self, username: str, password: str) -> Identity | None:
         return _identity(self.ask("login", username=username, password=password))
 

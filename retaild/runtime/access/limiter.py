@@ -7,6 +7,7 @@ account cannot keep its owner out. The counts are in memory: a restart of the se
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -29,10 +30,11 @@ Key = tuple[str, str]
 
 @dataclass
 class LoginLimiter:
-    """One thread only. `clock` counts seconds and never goes back."""
+    """`clock` counts seconds and never goes back."""
 
     clock: Callable[[], float] = time.monotonic
     _failures: OrderedDict[Key, tuple[int, float]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def attempt(self, keys: Iterable[Key]) -> None:
         """Count an attempt, as failed until `succeeded` says otherwise. Raises ThrottledError.
@@ -40,6 +42,10 @@ class LoginLimiter:
         Counted before the password is looked at: many at the same time are no way round it.
         """
         keys, now = list(keys), self.clock()
+        with self._lock:
+            self._attempt(keys, now)
+
+    def _attempt(self, keys: list[Key], now: float) -> None:
         wait = max(self._wait(key, now) for key in keys)
         if wait > 0:
             raise ThrottledError(wait)
@@ -55,12 +61,16 @@ class LoginLimiter:
 
         Else an account of one's own would be a way to guess at others from the same address.
         """
-        for key in keys:
-            count, at = self._failures.get(key, (0, 0.0))
-            if key[0] != "address" or count <= 1:
-                self._failures.pop(key, None)
-            else:
-                self._failures[key] = count - 1, at
+        with self._lock:
+            for key in keys:
+                self._forgive(key)
+
+    def _forgive(self, key: Key) -> None:
+        count, at = self._failures.get(key, (0, 0.0))
+        if key[0] != "address" or count <= 1:
+            self._failures.pop(key, None)
+        else:
+            self._failures[key] = count - 1, at
 
     def _count(self, key: Key, now: float) -> tuple[int, float]:
         count, at = self._failures.get(key, (0, now))

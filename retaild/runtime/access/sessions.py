@@ -72,6 +72,14 @@ class Sessions:
                 )
         return _caller(row), min(row["expires"], now + self.idle_seconds)
 
+    def alive(self, session: bytes) -> bool:
+        """Whether it has not ended; asking keeps it alive no longer."""
+        row = self.state.row("SELECT expires, last_seen FROM session WHERE digest = ?", [session])
+        now = time.time()
+        return (
+            row is not None and row["expires"] > now and row["last_seen"] > now - self.idle_seconds
+        )
+
     def provider_session(self, session: bytes) -> dict[str, str]:
         """The provider's own handle, for its logout."""
         row = self.state.row("SELECT provider_session FROM session WHERE digest = ?", [session])

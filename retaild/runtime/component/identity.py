@@ -118,6 +118,9 @@ class IdentityServer:
             call, arguments = str(message["call"]), dict(message["arguments"])
         except (ValueError, TypeError, KeyError):
             return _fault("identity.unreadable", "This is no request.")
+        if call == "abilities":
+            own = {name: getattr(self.spec, name) for name in sorted(set(ABILITIES.values()))}
+            return {"result": {"plugin": self.spec.name, "summary": self.spec.summary, **own}}
         ability = ABILITIES.get(call)
         if ability is None or not getattr(self.spec, ability):
             error = NoAbilityError(self.spec.name, ability or call)

@@ -11,6 +11,7 @@ from typing import Any
 
 from retaild.api.errors import RetaildError
 from retaild.runtime import registry
+from retaild.runtime.access.desk import AccessDesk
 from retaild.runtime.admin.facade import Admin
 from retaild.runtime.context import Context
 from retaild.runtime.pricing.decisions import Decisions
@@ -47,6 +48,7 @@ class Services:
     admin: Admin
     vitals: Vitals
     price_models: PriceModels
+    access: AccessDesk
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -117,6 +119,7 @@ def build(context: Context) -> Services:
         admin=Admin(context),
         vitals=vitals,
         price_models=price_models,
+        access=AccessDesk(settings, context.data, context.state),
     )
 
 

@@ -34,6 +34,13 @@ function place(fresh, ids) {
   if (held && document.activeElement === document.body) byId(held)?.focus();
 }
 
+// A session that has ended leads to the login page: show it whole.
+function signedOut({ redirected, url }) {
+  const ended = redirected && new URL(url).pathname === '/login';
+  if (ended) location.assign(url);
+  return ended;
+}
+
 let latest = 0;
 async function swap(url, ids, { request, quiet } = {}) {
   const turn = quiet ? latest : ++latest;
@@ -41,6 +48,7 @@ async function swap(url, ids, { request, quiet } = {}) {
   regions.forEach((region) => (region.ariaBusy = true));
   try {
     const response = await fetch(url, request);
+    if (signedOut(response)) return null;
     const fresh = parse(await response.text());
     if (turn !== latest) return null; // overtaken
     if (response.ok) place(fresh, ids);
@@ -141,7 +149,7 @@ async function changeBasket(form) {
 
 async function send(event) {
   const response = await fetch('/api/v1/events', {
-    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(event),
+    method: 'POST', headers: { 'content-type': 'application/json', 'x-csrf-token': document.body.dataset.csrf }, body: JSON.stringify(event),
   });
   const answer = await response.json();
   const fault = answer.rejected?.[0]?.reason ?? answer.detail;
