@@ -10,7 +10,7 @@ export DO_NOT_TRACK = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export FEAST_USAGE = False
 
-.PHONY: help demo test test-long lint types layers docs fuzz bench lock clean
+.PHONY: help demo test test-long keycloak lint types layers docs fuzz bench lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,7 +22,14 @@ test: $(VENV)/dev.stamp lint types layers  ## all quick tests (under ten minutes
 	$(BIN)/pytest -m "not slow"
 
 test-long: $(VENV)/dev.stamp  ## the tests that take longer
+	@$(MAKE) --no-print-directory keycloak || echo "Without Maven the tests of Keycloak are skipped."
 	$(BIN)/pytest -m slow --timeout=3600
+
+keycloak: packaging/keycloak/target/fetched  ## fetch Keycloak for its tests (needs Maven; 180 MB)
+
+packaging/keycloak/target/fetched: packaging/keycloak/pom.xml
+	mvn -q -B -f $< package
+	@touch $@
 
 lint: $(VENV)/dev.stamp  ## ruff
 	$(BIN)/ruff check .

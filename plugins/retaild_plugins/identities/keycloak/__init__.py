@@ -1,0 +1,1 @@
+"""Identity provider `keycloak`: OpenID Connect with a Keycloak realm."""
