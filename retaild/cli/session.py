@@ -84,10 +84,18 @@ class Session:
 
     def api(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Call the REST interface of the running retaild; raises its problems as errors."""
-        from retaild.cli.rest_client import call
+        from retaild.cli.rest_client import call, system_key
 
-        url = self.daemon("status")["api"]["url"]
-        return call(url, method, path, body, query)
+        api = self.daemon("status")["api"]
+        return call(api, system_key(self.state), method, path, body, query)
+
+    def record(self, what: str, target: str, *, before: Any = None, after: Any = None) -> None:
+        """Write into the audit log what this command changed by itself, not through the API."""
+        from retaild.cli.rest_client import system_user
+        from retaild.runtime.access.audit import record
+
+        who = f"system user {system_user()}"
+        record(self.state, who, what, target, via="command", before=before, after=after)
 
     def show(self, data: Any, for_people: Callable[[], None]) -> None:
         """Print `data` as JSON if asked to, else call `for_people`."""

@@ -31,4 +31,5 @@ def list_(session: Session) -> None:
 @click.argument("name")
 def restart(session: Session, name: str) -> None:
     session.daemon("restart-worker", worker=name)
+    session.record("worker.restart", name)
     session.show({"worker": name, "restarting": True}, lambda: click.echo(f"{name} restarts."))

@@ -32,7 +32,7 @@ from retaild.daemon.reloading import Reloader
 from retaild.daemon.running import Running
 from retaild.daemon.server import ControlServer
 from retaild.daemon.settling import watch_files
-from retaild.daemon.status import api_url, daemon_facts, job_facts, worker_facts
+from retaild.daemon.status import api_facts, api_url, daemon_facts, job_facts, worker_facts
 from retaild.runtime import logs
 from retaild.runtime.control import Message
 from retaild.runtime.process import sweep
@@ -199,7 +199,7 @@ class Daemon:
     def _status(self, _: Message) -> Message:
         return {
             "daemon": daemon_facts(self.data, self.config, self._since, self._phase),
-            "api": {"url": api_url(self.settings)},
+            "api": api_facts(self.settings),
             "workers": worker_facts(self._state),
             "jobs": job_facts(self.settings, self._state, self._scheduler.next_runs()),
             "running": self._state.runs(state="running"),

@@ -60,5 +60,13 @@ def job_facts(settings: Settings, state: State, due: dict[str, datetime]) -> lis
 
 
 def api_url(settings: Settings) -> str:
-    host = settings.api.host
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.api.port}"
+    """Where this machine itself reaches the server."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.api.host, settings.api.host)
+    scheme = "https" if settings.tls_files else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.api.port}"
+
+
+def api_facts(settings: Settings) -> dict[str, Any]:
+    """`certificate`: of the server's own TLS; None: it speaks none."""
+    files = settings.tls_files
+    return {"url": api_url(settings), "certificate": str(files[0]) if files else None}

@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute
 
 from retaild.rest.app import create_app
 from retaild.rest.pagedata import ServedPageData
+from retaild.rest.tls import Certificate, certificate_of
 from retaild.runtime.context import WorkerContext
 from retaild.runtime.listening import LISTEN_VARIABLE, READY_VARIABLE, listen
 from retaild.runtime.serving.services import Services, build
@@ -48,7 +49,9 @@ def main(context: WorkerContext) -> None:
 async def _serve(context: WorkerContext, listening: socket.socket, *, shared: bool) -> None:
     services, closing = build(context), asyncio.Event()
     app = create_app(services, page_routes(services), closing)
-    server = Server(_config(context, app))
+    certificate = certificate_of(context.settings)
+    server = Server(_config(context, app, certificate))
+    fresh = asyncio.create_task(certificate.keep()) if certificate else None
     waiting = os.environ.pop(READY_VARIABLE, None)
     serving: asyncio.Task[None] | None = None
     try:
@@ -65,6 +68,8 @@ async def _serve(context: WorkerContext, listening: socket.socket, *, shared: bo
         await _until(context, serving.done)
     finally:
         closing.set()
+        if fresh is not None:
+            fresh.cancel()
         if shared and server.started:
             await _drain(server)
         server.should_exit = True
@@ -93,10 +98,14 @@ async def _drain(server: Server) -> None:
         await asyncio.sleep(0.02)
 
 
-def _config(context: WorkerContext, app: Any) -> uvicorn.Config:
+def _config(
+    context: WorkerContext, app: Any, certificate: Certificate | None = None
+) -> uvicorn.Config:
+    tls = certificate and (lambda *_: certificate.context)
     return uvicorn.Config(
         app,
         http="httptools",
+        ssl_context_factory=tls,
         ws="none",
         lifespan="off",
         access_log=False,
