@@ -1,21 +1,25 @@
-"""Worker `ingest`: runs every configured source in a thread of its own."""
+"""Worker `ingest`: writes what the sources send to the log. Their processes connect to its hub."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from retaild.api.bus import Bus
 from retaild.runtime.context import WorkerContext
 from retaild.runtime.ingest_backlog import Backlog
+from retaild.runtime.ingest_hub import Hub
 from retaild.runtime.ingest_runner import SourceRunner
 from retaild.runtime.stream import Meter
 
 _log = logging.getLogger(__name__)
 
 _PULSE = 1.0
+#: Sources run here as long as the daemon does not start processes for them.
+_THREADS = True
 #: A source that does not end within so many seconds of a stop is left behind: what it read and did
 #: not write yet is read again by the next run.
 _GRACE = 20.0
@@ -37,11 +41,16 @@ class IngestWorker:
     bus: Bus
     _failure: list[Exception] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
+    _told: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.hub = Hub(self.context, self.bus)
 
     def run(self) -> None:
         runners = [
             SourceRunner(self.context, name, instance, self.bus)
             for name, instance in self.context.settings.source.items()
+            if _THREADS
         ]
         threads = [
             threading.Thread(target=self._guarded, args=(runner.run,), name=runner.name)
@@ -67,20 +76,26 @@ class IngestWorker:
 
     def _watch(self, runners: list[SourceRunner]) -> None:
         meter = Meter()
-        while not self.context.stop.is_set():
-            self._tell(runners, meter)
-            self.context.stop.wait(_PULSE)
+
+        def pulse() -> None:
+            if time.monotonic() >= self._told + _PULSE:
+                self._told = time.monotonic()
+                self._tell(runners, meter)
+
+        self.hub.run(pulse)
 
     def _tell(self, runners: list[SourceRunner], meter: Meter) -> None:
         """The figures of all sources together, and a line for each."""
-        taken = sum((runner.taken.accepted + runner.taken.dead for runner in runners), 0)
+        parts = [self.hub.taken, *(runner.taken for runner in runners)]
+        taken = sum(part.accepted + part.dead for part in parts)
         backlog = Backlog(self.bus, self.context.lake(), 0).rows() if taken else 0
         self.context.heartbeat(
             rows=taken,
             rows_per_second=round(meter.count(taken), 1),
-            dead_letters=sum(runner.taken.dead for runner in runners),
-            sources=len(runners),
+            dead_letters=sum(part.dead for part in parts),
+            sources=len(runners) + len(self.hub.peers),
             failing=sum(runner.failing for runner in runners),
             lag_rows=backlog,
             **{f"source.{runner.name}": runner.doing for runner in runners},
+            **{f"source.{peer.instance}": peer.doing for peer in self.hub.peers if peer.instance},
         )

@@ -38,13 +38,19 @@ class Taken:
 
 def append_batch(bus: Bus, batch: SourceBatch) -> Taken:
     """Guard a batch and write it; when this returns it survives a power cut."""
+    entries, taken = guarded_entries(batch)
+    if entries:
+        bus.append(entries)
+    return taken
+
+
+def guarded_entries(batch: SourceBatch) -> tuple[list[Entry], Taken]:
+    """What of a batch goes into the log, card numbers taken out."""
     guarded = guard(batch)
     entries = list(table_entries(guarded.family, guarded.events))
     if guarded.letters:
         entries += table_entries(DeadLetter.family, letters_table(guarded.letters))
-    if entries:
-        bus.append(entries)
-    return Taken(guarded.events.num_rows, len(guarded.letters), guarded.refused_cards)
+    return entries, Taken(guarded.events.num_rows, len(guarded.letters), guarded.refused_cards)
 
 
 def table_entries(family: str, table: pa.Table) -> Iterator[Entry]:
