@@ -157,11 +157,11 @@ def refused_settings(
     settings: Settings, used: Sequence[tuple[str, str, PluginInstance]], inspected: Inspected
 ) -> list[Fault]:
     """What a distribution that is not in use yet would refuse of these configured instances."""
-    document = Document()
     known = {(one.kind, one.facts.name): one for one in inspected.plugins}
     faults: list[Fault] = []
     for kind, name, instance in used:
         one = Configured(kind, _prefix(kind, name), instance, settings.base_dir)
+        document = Document(places=dict.fromkeys(_paths(one.prefix, instance.settings), ("", 0)))
         found = known.get((kind, instance.plugin))
         if found is None:
             message = f"it no longer brings the {kind} plugin {instance.plugin!r}"

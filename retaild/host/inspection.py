@@ -15,7 +15,7 @@ from typing import Any
 
 from retaild.host.environments import Launch
 
-#: Seconds that importing one distribution's plugins may take.
+#: Seconds that a process may take for all that it is asked.
 LIMIT_SECONDS = 10.0
 #: Longest answer about one distribution that is read, in bytes.
 MAX_ANSWER = 4 << 20
@@ -38,7 +38,8 @@ def ask(launch: Launch, tasks: Sequence[Message]) -> list[Message | str]:
     """Per task its answer, or in half a sentence why there is none.
 
     All tasks in one process first; those it did not come to, each in a process of its own: one
-    bad distribution never hides another. Blocks for `LIMIT_SECONDS` per task at most.
+    bad distribution never hides another. Blocks for `LIMIT_SECONDS` per task, and once more, at
+    most.
     """
     answers, why = _run(launch, tasks)
     found: list[Message | str] = list(answers)
@@ -64,16 +65,15 @@ def _run(launch: Launch, tasks: Sequence[Message]) -> tuple[list[Message], str]:
             )  # fmt: skip
         except OSError as error:
             return [], f"its Python {command[0]} cannot be started: {error.strerror}"
-        why = _wait(process, pickle.dumps((path, list(tasks))), len(tasks))
+        why = _wait(process, pickle.dumps((path, list(tasks))))
         said.seek(0)
         lines = said.read(MAX_ANSWER * len(tasks)).splitlines()
     return _legible(lines), why or "its process said nothing sensible"
 
 
-def _wait(process: subprocess.Popen[bytes], job: bytes, tasks: int) -> str:
-    limit = LIMIT_SECONDS * max(1, tasks / 2)
+def _wait(process: subprocess.Popen[bytes], job: bytes) -> str:
     try:
-        process.communicate(job, timeout=limit)
+        process.communicate(job, timeout=LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
         return f"importing it takes longer than {LIMIT_SECONDS:g} s"
     except OSError:
