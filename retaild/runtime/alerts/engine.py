@@ -32,8 +32,9 @@ Row = dict[str, Any]
 def page_address(settings: Settings) -> str:
     """Where people read more, as it stands in messages."""
     host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
-    base = settings.alerts.url.rstrip("/") or f"http://{host}:{settings.api.port}"
-    return f"{base}/admin/alerts"
+    scheme = "http" if settings.tls_files is None else "https"
+    base = settings.alerts.url or f"{scheme}://{host}:{settings.api.port}"
+    return f"{base.rstrip('/')}/admin/alerts"
 
 
 class AlertEngine:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from retaild.api.alert import Severity
 from retaild.runtime import disk
@@ -51,11 +50,11 @@ class Certificate(Sure):
     source: str = "certificate"
 
     def look(self, facts: Facts) -> Iterator[Finding]:
-        stated: Path | None = getattr(facts.settings.api, "tls_certificate", None)
-        if stated is None:
+        files = facts.settings.tls_files
+        if files is None:
             return
-        path = facts.settings.base_dir / stated
-        hint = "Put a new certificate there; `retaildctl reload` takes it into use."
+        path = files[0]
+        hint = "Put a new certificate there; it is taken up within seconds."
         try:
             days = (ends_at(path.read_bytes()) - facts.now) / DAY
         except (OSError, CertificateError) as error:

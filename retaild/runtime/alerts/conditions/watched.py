@@ -25,7 +25,7 @@ class Watched:
         if samples and (value < samples[-1][1] or now < samples[-1][0]):
             samples.clear()
         samples.append((now, value))
-        while samples[0][0] < now - self.seconds:
+        while len(samples) > 1 and samples[1][0] <= now - self.seconds:
             samples.popleft()
         return value - samples[0][1]
 
