@@ -18,3 +18,5 @@ Search = Annotated[str, Query(max_length=200, description="Words to look for.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Lines = Annotated[int, Query(ge=1, le=5000, description="The last so many lines.")]
+#: SQLite's integers end there.
+RowId = Annotated[int, Path(ge=1, le=2**63 - 1)]

@@ -147,6 +147,8 @@ class State:
             )
 
     def run(self, run_id: int) -> Row | None:
+        if run_id >= 2**63:  # more than SQLite's integers hold
+            return None
         return self.row("SELECT * FROM job_run WHERE id = ?", [run_id])
 
     def runs(self, job: str = "", state: str = "", limit: int = 50) -> list[Row]:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Body, Query
 
 from retaild.rest import admin_schemas as schemas
 from retaild.rest.access import needs
-from retaild.rest.parameters import Limit, Lines, Name, Offset
+from retaild.rest.parameters import Limit, Lines, Name, Offset, RowId
 from retaild.rest.status import status
 from retaild.runtime.serving.services import Services
 
@@ -85,12 +85,12 @@ def _jobs(routes: APIRouter, services: Services) -> None:
         return {"runs": admin.runs(job, limit)}
 
     @routes.get("/jobs/runs/{run_id}", response_model=schemas.Run)
-    def run(run_id: int) -> dict[str, Any]:
+    def run(run_id: RowId) -> dict[str, Any]:
         """One run."""
         return admin.run(run_id)
 
     @routes.get("/jobs/runs/{run_id}/log", response_model=schemas.Lines)
-    def run_log(run_id: int, lines: Lines = 200) -> dict[str, Any]:
+    def run_log(run_id: RowId, lines: Lines = 200) -> dict[str, Any]:
         """The last lines of a run's log."""
         return {"lines": admin.run_log(run_id, lines)}
 
