@@ -172,6 +172,14 @@ def refused_settings(
     return faults
 
 
+def _paths(prefix: KeyPath, table: Mapping[str, Any]) -> Iterator[KeyPath]:
+    """Every key of a table and of those in it: what somebody has written."""
+    for key, value in table.items():
+        yield (*prefix, key)
+        if isinstance(value, Mapping):
+            yield from _paths((*prefix, key), value)
+
+
 def _task(one: Configured, found: Registered | Described, document: Document) -> dict[str, Any]:
     length = len(one.prefix)
     return {

@@ -179,6 +179,7 @@ def test_settings_are_checked_elsewhere_with_their_lines(install: Install, tmp_p
     assert "acme_good" not in sys.modules
 
 
+@pytest.mark.slow
 def test_settings_that_hang_the_check_are_a_fault(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def test_its_whole_life(data: DataDir, tmp_path: Path, settings: Callable[[str],
         remove(data, None, "acme")
 
 
+@pytest.mark.slow
 def test_it_is_built_from_its_own_files(data: DataDir, tmp_path: Path) -> None:
     """In a process of its own, as a component's is: what it imports stays there."""
     helper = "def level(config): return config.level * 2\n"
@@ -102,6 +103,7 @@ print([name for name in sys.modules if name.startswith("retaild_plugins.")])
     assert done.stdout.splitlines() == ["8 door", "[]"], done.stderr
 
 
+@pytest.mark.slow
 def test_the_same_wheel_again_changes_nothing(data: DataDir, tmp_path: Path) -> None:
     path = str(wheel(tmp_path / "1"))
     install(data, None, path)
@@ -115,6 +117,7 @@ def test_the_same_wheel_again_changes_nothing(data: DataDir, tmp_path: Path) -> 
         install(data, None, str(wheel(tmp_path, "retaild-other")), upgrade=True)
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_installed_with_it(data: DataDir, tmp_path: Path) -> None:
     library(tmp_path / "links", "tinylib", "1.5")
     text = source("acme", "import tinylib\nassert tinylib.VERSION == '1.5'\n")
@@ -144,6 +147,7 @@ class TestClash:
     def wheel(self, folder: Path, text: str, version: str = "1.0") -> str:
         return str(wheel(folder, version=version, files=acme(text), requires=("packaging==0.1",)))
 
+    @pytest.mark.slow
     def test_it_gets_an_environment_of_its_own(
         self, data: DataDir, tmp_path: Path, links: Path
     ) -> None:
@@ -164,6 +168,7 @@ class TestClash:
         with pytest.raises(RetaildError, match="works only in its own process"):
             PluginRegistry.load(data).spec("source", "acme")
 
+    @pytest.mark.slow
     def test_a_kind_that_works_in_the_hosts_processes_is_refused(
         self, data: DataDir, tmp_path: Path, links: Path
     ) -> None:
@@ -201,6 +206,7 @@ BAD_PLUGINS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "words"), BAD_PLUGINS)
 def test_a_plugin_that_is_no_good_is_not_installed(
     data: DataDir, tmp_path: Path, text: str, words: str
@@ -212,6 +218,7 @@ def test_a_plugin_that_is_no_good_is_not_installed(
     assert not list((data.root / "plugins").glob(".scratch*"))
 
 
+@pytest.mark.slow
 def test_a_name_of_another_strangers_plugin_is_theirs(data: DataDir, tmp_path: Path) -> None:
     install(data, None, str(wheel(tmp_path)))
     files = {path.replace("acme", "rival"): text for path, text in acme().items()}
@@ -226,15 +233,14 @@ def test_another_interface_is_refused_in_words(data: DataDir, tmp_path: Path) ->
         install(data, None, str(path))
 
 
+@pytest.mark.slow
 def test_an_upgrade_that_breaks_a_configured_instance_is_refused(
     data: DataDir, tmp_path: Path, settings: Callable[[str], Settings]
 ) -> None:
     install(data, None, str(wheel(tmp_path / "1")))
     used = settings("[source.door]\nplugin = 'acme'\nlevel = 3\n")
     stricter = wheel(tmp_path / "2", version="2.0", files=acme(source().replace("ge=1", "ge=5")))
-    with pytest.raises(
-        PluginRefusedError, match=r"break source\.door\.level: source.door.level is 3, but must"
-    ):
+    with pytest.raises(PluginRefusedError, match=r"source\.door\.level is 3, but must be"):
         install(data, used, str(stricter), upgrade=True)
     renamed = wheel(tmp_path / "3", version="3.0", files=acme(source("other")))
     with pytest.raises(PluginRefusedError, match="no longer brings the source plugin 'acme'"):
