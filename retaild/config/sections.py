@@ -331,11 +331,6 @@ class AlertsSection(Section):
     history_days: int = Field(
         default=90, ge=1, le=3650, description="Days that past alerts and messages are kept."
     )
-    url: str = Field(
-        default="",
-        description="Where people reach the pages, for the link in a message: "
-        "https://shop.example. Empty: as configured in [api].",
-    )
     route: dict[str, AlertRoute] = Field(
         default={},
         description="Sink's name -> its route. A sink without one is told warnings and worse.",

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from retaild.api.alert import SEVERITIES
+from retaild.runtime.alerts.desk import AlertDesk
+
 if TYPE_CHECKING:
     from retaild.runtime.serving.services import Services
 
@@ -60,6 +63,7 @@ class Metrics:
         yield self._requests()
         yield from self._events()
         yield from self._gauges()
+        yield from alert_families(AlertDesk(self._services.context.state))
 
     def _requests(self) -> Any:
         from prometheus_client.core import HistogramMetricFamily
@@ -116,3 +120,21 @@ class Metrics:
             family = GaugeMetricFamily(f"retaild_{name}", text)
             family.add_metric([], float(value))
             yield family
+
+
+def alert_families(desk: AlertDesk) -> Iterator[Any]:
+    """Open alerts by severity; messages by sink and state."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily("retaild_alerts_open", "Open alerts.", labels=["severity"])
+    counts = desk.counts()
+    for severity in SEVERITIES:
+        family.add_metric([severity], counts.get(severity, 0))
+    yield family
+    family = GaugeMetricFamily(
+        "retaild_alert_messages", "Messages kept, by what became of them.", labels=["sink", "state"]
+    )
+    for row in desk.sinks():
+        for state in ("delivered", "waiting", "refused"):
+            family.add_metric([row["sink"], state], row[state])
+    yield family

@@ -35,5 +35,5 @@ def test_stated_values_are_not_commented_out() -> None:
     text = sample({"retaild": {"currency": "EUR"}, "api": {"port": 9000}})
     assert tomllib.loads(text) == {
         "retaild": {"currency": "EUR"}, "api": {"port": 9000}, "lake": {}, "recommendations": {},
-        "alerts": {}, "backup": {},
+        "alerts": {}, "access": {}, "backup": {},
     }  # fmt: skip

@@ -16,8 +16,8 @@ _Id = Annotated[int, Path(ge=1, le=2**62, description="Its number.")]
 
 def router(data: AlertsData) -> APIRouter:
     routes = APIRouter(dependencies=[needs("view")], tags=["admin"])
-    _alerts(routes, data)
     _silences(routes, data)
+    _alerts(routes, data)
     return routes
 
 

@@ -33,7 +33,7 @@ def page_address(settings: Settings) -> str:
     """Where people read more, as it stands in messages."""
     host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
     scheme = "http" if settings.tls_files is None else "https"
-    base = settings.alerts.url or f"{scheme}://{host}:{settings.api.port}"
+    base = settings.api.url or f"{scheme}://{host}:{settings.api.port}"
     return f"{base.rstrip('/')}/admin/alerts"
 
 
