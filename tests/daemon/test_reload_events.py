@@ -1,0 +1,233 @@
+"""Reload under load with the real workers: nothing lost, nothing twice, nobody refused."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retaild.api.lake import Lake
+from retaild.runtime.control import request
+
+Start = Callable[..., Any]
+pytestmark = pytest.mark.slow
+
+CONFIG = """
+[lake]
+interval_seconds = 0.2
+[source.tills]
+plugin = "tabular"
+path = "tills"
+pattern = "*.csv"
+settle_seconds = 0
+[source.web]
+plugin = "tabular"
+path = "web"
+pattern = "*.csv"
+settle_seconds = 0
+"""
+HEADER = "receipt_id,product_id,quantity,unit_price,event_time\n"
+WORKERS = ("ingest", "stream", "serve")
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 40.0) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s")
+
+
+class Tills:
+    """Writes a file of receipts into a folder ten times a second; `written` are their numbers."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name, self.written = folder, name, list[str]()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        folder.mkdir(exist_ok=True)
+
+    def __enter__(self) -> Tills:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stop.wait(0.1):
+            receipts = [f"{self.name}-{number}-{line}" for line in range(20)]
+            rows = [f"{r},A{i},1,2.50,2024-03-01 10:00:00\n" for i, r in enumerate(receipts)]
+            beside = self.folder / f".{number}.tmp"
+            beside.write_text(HEADER + "".join(rows))
+            beside.rename(self.folder / f"{number:05}.csv")
+            self.written += receipts
+            number += 1
+
+
+class Shoppers:
+    """Ask the server fifty times a second, each with a connection of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/health/live"
+        self.answered, self.failed = 0, list[str]()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(4)]
+
+    def __enter__(self) -> Shoppers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.08):
+            try:
+                with urllib.request.urlopen(self.url, timeout=20) as answer:
+                    self.answered += answer.status == 200
+            except OSError as error:
+                self.failed.append(repr(error))
+
+
+def reload(daemon: Any) -> dict[str, Any]:
+    number = daemon.ask("reload")["reload"]["id"]
+
+    def over() -> Any:
+        found = daemon.ask("reload-status")["reload"]
+        return found if found["id"] == number and found["state"] != "running" else None
+
+    return wait_for(over, 90)  # type: ignore[no-any-return]
+
+
+def edit(daemon: Any, old: str, new: str) -> None:
+    text = daemon.config.read_text()
+    assert old in text
+    daemon.config.write_text(text.replace(old, new))
+
+
+def receipts(daemon: Any) -> list[str]:
+    table = Lake(daemon.data.lake).dataset("silver.sale").to_table(columns=["receipt_id"])
+    found: list[str] = table.column("receipt_id").to_pylist()
+    return found
+
+
+def settled(daemon: Any, expected: list[str]) -> None:
+    """Silver has each receipt once, and nothing else."""
+    lake = Lake(daemon.data.lake)
+    wait_for(lambda: lake.exists("silver.sale") and len(receipts(daemon)) >= len(expected), 60)
+    assert sorted(receipts(daemon)) == sorted(expected)
+
+
+@pytest.fixture
+def shop(start: Start) -> Any:
+    daemon = start("real", config=CONFIG)
+    root = daemon.config.parent
+    for name in ("tills", "web"):
+        (root / name).mkdir()
+    wait_for(daemon.status)
+    for name in WORKERS:
+        wait_for(lambda name=name: daemon.worker(name).get("state") == "running", 60)
+    return daemon
+
+
+def test_a_changed_source_loses_and_doubles_nothing(shop: Any) -> None:
+    root = shop.config.parent
+    with Tills(root / "tills", "t") as tills, Tills(root / "web", "w") as web:
+        wait_for(lambda: len(tills.written) > 100)
+        for store in ("north", "south", "east"):
+            # Another limit of its own: the settings that ids are made of stay as they are.
+            limit = {"north": 100, "south": 101, "east": 102}[store]
+            text = shop.config.read_text().split("\nmax_row_bytes")[0].rstrip()
+            shop.config.write_text(f"{text}\nmax_row_bytes = {limit}000\n")
+            before = {name: shop.worker(name)["pid"] for name in ("stream", "serve")}
+            found = reload(shop)
+            assert found["state"] == "done", found
+            assert {name: shop.worker(name)["pid"] for name in before} == before
+            time.sleep(0.5)
+        for one in (tills, web):
+            one.end()
+        settled(shop, tills.written + web.written)
+
+
+def test_a_server_is_swapped_under_fifty_requests_a_second(shop: Any, unused_port: int) -> None:
+    with Shoppers(unused_port) as shoppers:
+        wait_for(lambda: shoppers.answered > 50)
+        for count in (3, 4):
+            text = shop.config.read_text().split("[recommendations]")[0]
+            shop.config.write_text(f"{text}[recommendations]\ncount = {count}\n")
+            found = reload(shop)
+            assert found["state"] == "done", found
+            assert found["touched"]["replaced"] == ["serve"]
+        more = shoppers.answered + 50
+        wait_for(lambda: shoppers.answered > more)
+    assert shoppers.failed == []
+
+
+def test_a_source_that_cannot_work_is_taken_back_and_all_flows_on(shop: Any) -> None:
+    root = shop.config.parent
+    with Tills(root / "tills", "t") as tills:
+        wait_for(lambda: len(tills.written) > 100)
+        edit(shop, 'path = "web"', 'path = "web"\nencoding = "no-such-encoding"')
+        found = reload(shop)
+        assert found["state"] == "refused"
+        assert "encoding" in found["faults"][0]["path"]
+        tills.end()
+        settled(shop, tills.written)
+
+
+@pytest.mark.timeout(900)
+def test_thirty_reloads_in_a_row(shop: Any, unused_port: int) -> None:
+    root, chosen = shop.config.parent, random.Random(4)
+    with Tills(root / "tills", "t") as tills, Shoppers(unused_port) as shoppers:
+        for number in range(30):
+            interval = chosen.choice(["0.2", "0.3", "0.5"])
+            count = chosen.choice([5, 6, 7])
+            limit = chosen.choice(["100000", "200000"])
+            broken = "nonsense = 1\n" if number % 7 == 6 else ""
+            text = CONFIG.replace("interval_seconds = 0.2", f"interval_seconds = {interval}")
+            host = shop.config.read_text().split("[lake]")[0]
+            shop.config.write_text(
+                f"{host}{text.lstrip()}max_row_bytes = {limit}\n{broken}"
+                f"[recommendations]\ncount = {count}\n"
+            )
+            found = reload(shop)
+            expected = ("refused",) if broken else ("done", "unchanged")
+            assert found["state"] in expected, (number, found)
+        tills.end()
+        settled(shop, tills.written)
+    assert shoppers.failed == []
+
+
+def test_a_daemon_killed_in_the_middle_under_load(start: Start, shop: Any) -> None:
+    root = shop.config.parent
+    with Tills(root / "tills", "t") as tills:
+        wait_for(lambda: len(tills.written) > 100)
+        edit(shop, "interval_seconds = 0.2", "interval_seconds = 0.3")
+        edit(shop, 'path = "web"', 'path = "web"\nmax_row_bytes = 100000')
+        request(shop.data, "reload")
+        wait_for(lambda: "replacing" in shop.ask("reload-status")["reload"]["step"])
+        shop.process.send_signal(signal.SIGKILL)
+        shop.process.wait()
+        again = start("real")
+        wait_for(again.status)
+        assert reload(again)["state"] == "unchanged"
+        tills.end()
+        settled(again, tills.written)
