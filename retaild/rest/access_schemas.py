@@ -19,6 +19,7 @@ class Me(Schema):
 
 class User(Schema):
     name: str
+    subject: str | None = Field(default=None, description="Never changes, and is never reused.")
     roles: list[str]
     disabled: bool = False
     created: float | None = Field(default=None, description="Seconds since the epoch (UTC).")
@@ -73,6 +74,7 @@ class CreatedKey(Schema):
 
 class Session(Schema):
     id: str
+    subject: str
     name: str
     roles: list[str]
     provider: str
