@@ -36,7 +36,7 @@ def test_there_is_what_was_promised() -> None:
         plugin:list,show source:list,show,reset job:list,run,history,show,log
         model:list,compare,promote,rollback deadletter:list,show,replay config:show,path
         price:show,history,what-if,list,propose,approve,reject lake:tables,show,history
-        worker:list,restart
+        worker:list,restart alert:list,show,ack,silence,unsilence,test,history
     """
     names = set()
     for word in promised.split():

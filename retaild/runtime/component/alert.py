@@ -29,8 +29,8 @@ def run(context: ComponentContext) -> None:
     """Work until `context.stop`. Raises what the sink's `open` raises."""
     sink: AlertSink = context.build("alert", context.instance)
     with closing_always(sink, context.name):
-        context.heartbeat()
         sink.open()
+        context.heartbeat()
         queue = DeliveryQueue(context.state, context.instance)
         postman = Postman(sink, queue, context.heartbeat)
         left = queue.recover()

@@ -96,7 +96,7 @@ class PagerDuty:
             raise Wrong("custom_details is no object")
         for link in event.get("links", []):
             _texts(link, {"href": None, "text": None})
-            if not link["href"].startswith("https://"):
+            if not urlsplit(link["href"]).netloc:
                 raise Wrong("a link's href")
 
     def _apply(self, key: str, action: str) -> None:
