@@ -120,29 +120,31 @@ def read_batch(frame: Frame, instance: str) -> SourceBatch:
     name = head.get("family")
     if name not in FAMILIES or name == DeadLetter.family:
         raise WrongBatchError(f"there is no event family {str(name)[:200]!r} for a source")
-    ends = head.get("ends")
-    if not _whole(ends, 3) or sorted([0, *ends]) != [0, *ends] or ends[2] != len(body):
+    ends = _whole(head.get("ends"), 3)
+    if sorted([0, *ends]) != [0, *ends] or ends[2] != len(body):
         raise WrongBatchError("its parts do not fill its body")
     position = head.get("position")
     if not isinstance(position, dict):
         raise WrongBatchError("its position is not a JSON object")
     if (length := len(json.dumps(position))) > MAX_POSITION:
         raise WrongBatchError(_position_too_long(length))
-    counts, label = [head.get("done"), head.get("total")], head.get("label")
-    if not _whole(counts, 2) or not isinstance(label, str) or len(label) > MAX_LABEL:
-        raise WrongBatchError("its counts or its label are none")
+    done, total = _whole([head.get("done"), head.get("total")], 2)
+    label = head.get("label")
+    if not isinstance(label, str) or len(label) > MAX_LABEL:
+        raise WrongBatchError("its label is none")
     events = _events(body[: ends[0]], name, instance)
     letters = _letters(body[ends[0] : ends[1]], instance)
     rows = _numbers(body[ends[1] :], events.num_rows) if head.get("numbered") else None
-    return SourceBatch(name, events, position, letters, *counts, label, rows)
+    return SourceBatch(name, events, position, letters, done, total, label, rows)
 
 
-def _whole(values: Any, count: int) -> bool:
-    return (
-        isinstance(values, list)
-        and len(values) == count
-        and all(type(value) is int and 0 <= value < 2**53 for value in values)
-    )
+def _whole(values: Any, count: int) -> list[int]:
+    """`values` if they are `count` whole numbers from 0 on."""
+    if isinstance(values, list) and len(values) == count:
+        found = [value for value in values if type(value) is int and 0 <= value < 2**53]
+        if len(found) == count:
+            return found
+    raise WrongBatchError("its counts are no whole numbers")
 
 
 def _position_too_long(length: int) -> str:

@@ -98,6 +98,8 @@ class SourceRunner:
             dead=taken.dead,
             refused_cards=taken.refused_cards,
         )
+        if hasattr(self._source, "confirmed"):
+            self._source.confirmed(batch.position)
         self.taken += taken
         self.doing = f"{mask(batch.label)} {batch.done}/{batch.total or '?'}"
         if self.failing:

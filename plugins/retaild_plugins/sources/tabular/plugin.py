@@ -24,6 +24,7 @@ def retaild_sources() -> Sequence[SourceSpec]:
             build=_build,
             families=FAMILIES,
             imports_files=True,
+            read_ahead=2,
             requires=("duckdb", "numpy", "pyarrow"),
         )
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -28,12 +29,18 @@ class TabularSource:
         self._ledger = Ledger(None)
         self._folder = Folder(config)
         self._current: OpenFile | None = None
-        self._deletable: list[str] = []
+        #: For each batch that is not known to be durable: the file that ended with it, or "".
+        self._unconfirmed: deque[str] = deque()
 
     def open(self, position: Position | None) -> None:
         """Raises MissingPathError (the host tries again)."""
         self._ledger = Ledger(position)
+        self._unconfirmed.clear()
         self._folder.open()
+        if self._deletes:
+            # Those of which a killed process could not hear any more that they are durable.
+            for name in self._folder.files():
+                self._delete_if_done(name)
 
     def close(self) -> None:
         if self._current is not None:
@@ -42,7 +49,6 @@ class TabularSource:
 
     def poll(self) -> SourceBatch | None:
         """The next batch of the current file, else of the next file that is ready."""
-        self._delete_finished()
         if self._current is None or self._current.finished:
             name = self._next_name()
             if name is None:
@@ -53,6 +59,12 @@ class TabularSource:
                 return self._unopened(name, fault)
         assert self._current is not None
         return self._read(self._current)
+
+    def confirmed(self, position: Position) -> None:
+        """Delete the file that ended with this batch, if it is to be deleted."""
+        name = self._unconfirmed.popleft()
+        if name and self._deletes:
+            self._delete_if_done(name)
 
     def parse(self, dead_letter: DeadLetter) -> SourceBatch:
         """The events of a refused row under the settings of now."""
@@ -99,8 +111,7 @@ class TabularSource:
     def _read(self, file: OpenFile) -> SourceBatch:
         batch = file.next_batch()
         self._ledger.mark(file.name, file.mark)
-        if file.finished and self._config.delete_finished and not self._folder.single:
-            self._deletable.append(file.name)
+        self._unconfirmed.append(file.name if file.finished else "")
         return replace(batch, position=self._ledger.position())
 
     def _unopened(self, name: str, fault: FileFaultError) -> SourceBatch:
@@ -117,13 +128,23 @@ class TabularSource:
         family = self._config.family
         letter = LetterWriter(self._context.instance, store, family, name, moment).whole(fault)
         nothing = arrow_schema(family).empty_table()
+        self._unconfirmed.append("")
         return SourceBatch(family, nothing, self._ledger.position(), (letter,), label=name)
 
-    def _delete_finished(self) -> None:
-        """The host asks for the next batch only when the last one is durable."""
-        while self._deletable:
-            name = self._deletable.pop()
+    @property
+    def _deletes(self) -> bool:
+        return self._config.delete_finished and not self._folder.single
+
+    def _delete_if_done(self, name: str) -> None:
+        """Not if it has grown since: then there is more to read."""
+        mark = self._ledger.find(name)
+        with suppress(OSError):
+            if (
+                mark is None
+                or not mark.done
+                or not mark.unchanged(os.stat(self._folder.path(name)))
+            ):
+                return
             if self._current is not None and self._current.name == name:
                 self.close()
-            with suppress(OSError):
-                self._folder.delete(name)
+            self._folder.delete(name)

@@ -230,12 +230,45 @@ def test_a_broken_file_is_tried_again_under_new_settings(
 
 
 def test_a_spool_is_emptied_after_the_rows_are_durable(watch: Any, inbox: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (inbox / name).write_text(HEADER + row(name))
+    source = watch(delete_finished=True).source
+    first, second = source.poll(), source.poll()
+    assert (inbox / "a.csv").exists()  # read ahead: the host has written neither yet
+    source.confirmed(first.position)
+    assert [path.name for path in inbox.iterdir()] == ["b.csv"]
+    source.confirmed(second.position)
+    assert not any(inbox.iterdir())
+
+
+def test_a_file_that_grew_before_its_rows_were_durable_is_kept(watch: Any, inbox: Path) -> None:
     (inbox / "a.csv").write_text(HEADER + row(1))
-    watched = watch(delete_finished=True)
-    assert watched.source.poll() is not None
-    assert (inbox / "a.csv").exists()  # the host has not written it yet
-    assert watched.source.poll() is None
+    source = watch(delete_finished=True).source
+    first = source.poll()
+    with (inbox / "a.csv").open("a") as file:
+        file.write(row(2))
+    source.confirmed(first.position)
+    assert (inbox / "a.csv").exists()
+    rest = source.poll()
+    assert receipts([rest]) == ["2"]
+    source.confirmed(rest.position)
     assert not (inbox / "a.csv").exists()
+
+
+def test_a_killed_process_leaves_no_finished_file_behind(
+    new_source: NewSource, inbox: Path
+) -> None:
+    (inbox / "a.csv").write_text(HEADER + row(1))
+    killed = new_source(inbox, delete_finished=True)
+    killed.open(None)
+    batch = killed.poll()  # durable, but it never heard of it
+    assert batch is not None
+    (inbox / "b.csv").write_text(HEADER + row(2))
+    again = new_source(inbox, delete_finished=True)
+    again.open(batch.position)
+    assert [path.name for path in inbox.iterdir()] == ["b.csv"]
+    killed.close()
+    again.close()
 
 
 def test_positions_stay_small_over_thousands_of_files(
