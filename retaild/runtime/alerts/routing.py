@@ -67,7 +67,7 @@ class Matcher:
         if self.source and row["source"] != self.source:
             return False
         return not self.severity or (
-            SEVERITIES.index(row["severity"]) <= SEVERITIES.index(self.severity)  # type: ignore[arg-type]
+            SEVERITIES.index(row["severity"]) <= SEVERITIES.index(self.severity)
         )
 
 
