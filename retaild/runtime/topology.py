@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from retaild.config.diff import effective
 from retaild.config.documents import KeyPath
 from retaild.config.paths import DataDir
 from retaild.config.references import read_secret
+from retaild.config.sections import PluginInstance
 from retaild.config.settings import MANY_PLUGINS, Settings
+from retaild.runtime.component import ISOLATED_KINDS
 from retaild.runtime.listening import LISTEN_VARIABLE
 from retaild.runtime.supervisor import WorkerPlan, plan_worker
 from retaild.runtime.worker_kinds import ENTRIES
@@ -53,7 +55,7 @@ TOUCHES: Mapping[KeyPath, frozenset[str]] = {
     ("stream",): frozenset({"stream"}),
     ("batch",): NOTHING,
     ("features",): NOTHING,
-    ("source",): frozenset({"ingest"}),
+    ("source",): frozenset({"source"}),
     ("trainer",): frozenset({"serve"}),
     ("gate",): NOTHING,
     ("alert",): frozenset({"alert"}),
@@ -94,6 +96,10 @@ class Secrets:
         return hmac.new(self._key, secret.encode(), hashlib.sha256).hexdigest()
 
 
+#: (kind, name, instance, data, configuration file) -> plan.
+PlanInstance = Callable[[str, str, PluginInstance, DataDir, Path], WorkerPlan]
+
+
 @dataclass(frozen=True)
 class Basis:
     """All that plans are made from. `config` is what the processes are given to read.
@@ -108,16 +114,27 @@ class Basis:
     secrets: Mapping[KeyPath, str] = field(default_factory=dict)
     listening: int | None = None
     workers: Mapping[str, str] = field(default_factory=lambda: dict(ENTRIES))
+    #: Plans a process of its own for an instance; None: sources run in the ingest worker.
+    plan_instance: PlanInstance | None = None
 
     def plans(self) -> dict[str, WorkerPlan]:
         """Name -> plan of every process to keep."""
         facts = self._facts()
-        return {kind: self._worker(kind, entry, facts) for kind, entry in self.workers.items()}
+        plans = {kind: self._worker(kind, entry, facts) for kind, entry in self.workers.items()}
+        return {**plans, **{plan.name: plan for plan in self._instances(facts)}}
+
+    def _instances(self, facts: dict[KeyPath, Any]) -> Iterator[WorkerPlan]:
+        for kind, name, instance in self.settings.instances():
+            if self.plan_instance is not None and kind in ISOLATED_KINDS:
+                plan = self.plan_instance(kind, name, instance, self.data, self.config)
+                own = name if kind in MANY_PLUGINS else ""
+                yield replace(plan, fingerprint=fingerprint({kind}, own, facts))
 
     def _worker(self, kind: str, entry: str, facts: dict[KeyPath, Any]) -> WorkerPlan:
         stated = None if ENTRIES.get(kind) == entry else entry
         plan = plan_worker(kind, self.data, self.config, stated)
-        plan = replace(plan, fingerprint=fingerprint(kind, "", facts))
+        kinds = {kind, "source"} if kind == "ingest" and self.plan_instance is None else {kind}
+        plan = replace(plan, fingerprint=fingerprint(kinds, "", facts))
         if kind == "serve" and self.listening is not None:
             told = ((LISTEN_VARIABLE, str(self.listening)),)
             plan = replace(plan, pass_fds=(self.listening,), environment=told)
@@ -136,11 +153,12 @@ class Basis:
         return facts
 
 
-def fingerprint(kind: str, instance: str, facts: Mapping[KeyPath, Any]) -> str:
-    """Of what a process of `kind` depends on; of its kind's tables an `instance` has its own."""
+def fingerprint(kinds: Collection[str], instance: str, facts: Mapping[KeyPath, Any]) -> str:
+    """Of what a process of `kinds` depends on; of its kind's tables an `instance` has its own."""
     own = [
         (path, value)
         for path, value in sorted(facts.items(), key=lambda item: item[0])
-        if kind in touched(path) and (not instance or path[0] != kind or path[1] == instance)
+        if not touched(path).isdisjoint(kinds)
+        and (not instance or path[0] not in kinds or path[1] == instance)
     ]
     return hashlib.sha256(json.dumps(own, default=str).encode()).hexdigest()

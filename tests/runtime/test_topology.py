@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from retaild.config.documents import KeyPath
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings, load_settings
+from retaild.runtime.supervisor import WorkerPlan
 from retaild.runtime.topology import TOUCHES, Basis, Secrets
 
 FILE: dict[str, Any] = {
@@ -64,6 +65,32 @@ def touched(tmp_path: Path, changed: Mapping[str, Any]) -> set[str]:
 )
 def test_who_is_touched(tmp_path: Path, changed: dict[str, Any], expected: set[str]) -> None:
     assert touched(tmp_path, changed) == expected
+
+
+def own_process(kind: str, name: str, *_: object) -> WorkerPlan:
+    return WorkerPlan(f"{kind}.{name}", kind, ())
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"source": {"tills": {"path": "elsewhere"}}}, {"source.tills"}),
+        ({"source": {"tills": {"limits": {"memory_mib": 64}}}}, {"source.tills"}),
+        ({"source": {"more": {"plugin": "tabular", "path": "more"}}}, {"source.more"}),
+        ({"alert": {"duty": {"address": "http://x"}}}, {"alert.duty"}),
+        ({"api": {"max_backlog_rows": 5000}}, {"serve", "ingest"}),
+    ],
+)
+def test_an_instance_with_a_process_of_its_own_is_touched_alone(
+    tmp_path: Path, changed: dict[str, Any], expected: set[str]
+) -> None:
+    before = plans(tmp_path, {}, plan_instance=own_process)
+    after = plans(tmp_path, changed, plan_instance=own_process)
+    assert {name for name in after if before.get(name) != after[name]} == expected
+
+
+def test_without_processes_of_their_own_sources_are_the_ingest_workers(tmp_path: Path) -> None:
+    assert touched(tmp_path, {"source": {"tills": {"path": "elsewhere"}}}) == {"ingest"}
 
 
 def test_the_bus_and_the_zone_touch_all_that_work_with_events(tmp_path: Path) -> None:
