@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -39,6 +40,11 @@ def events_of(batches: list[SourceBatch]) -> pa.Table:
 
 def letters_of(batches: list[SourceBatch]) -> list[DeadLetter]:
     return [letter for batch in batches for letter in batch.dead_letters]
+
+
+def _told(batches: list[SourceBatch]) -> list[dict[str, Any]]:
+    """Dead letters without their time: where the input states none it is when they were read."""
+    return [letter.model_dump(exclude={"event_time"}) for letter in letters_of(batches)]
 
 
 class SourceConformance:
@@ -85,7 +91,7 @@ class SourceConformance:
     def test_reading_again_gives_the_same(self, source_factory: SourceFactory) -> None:
         first, second = read_all(source_factory()), read_all(source_factory())
         assert events_of(first).equals(events_of(second))
-        assert letters_of(first) == letters_of(second)
+        assert _told(first) == _told(second)
 
     def test_positions_are_small_json(self, source_factory: SourceFactory) -> None:
         for batch in read_all(source_factory()):
@@ -100,7 +106,7 @@ class SourceConformance:
             rest = read_all(source_factory(), position)
             again = [*batches[:count], *rest]
             assert events_of(again).equals(events_of(batches))
-            assert letters_of(again) == letters_of(batches)
+            assert _told(again) == _told(batches)
 
     def test_progress_counts_rows(self, source_factory: SourceFactory, input_rows: int) -> None:
         batches = read_all(source_factory())
