@@ -17,6 +17,18 @@ class TooNewStateError(RetaildError):
         )
 
 
+class BrokenStateError(RetaildError):
+    key = "state.broken"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be read: {reason}. Decisions on prices, positions of sources, keys and "
+            "the audit log are in it; log and lake are not touched.",
+            hint="Restore it from a backup (`retaildctl backup list`). Without one, rename it: a "
+            "new one is made, sources are read again, and ids keep the lake right.",
+        )
+
+
 _FIRST = """
 CREATE TABLE worker (
     name TEXT PRIMARY KEY, kind TEXT, pid INTEGER, state TEXT, since REAL, beat REAL,
@@ -58,7 +70,7 @@ _SECOND = """
 CREATE TABLE instance (
     kind TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'enabled',
     reason TEXT NOT NULL DEFAULT '', last_lines TEXT, since REAL NOT NULL,
-    by TEXT NOT NULL DEFAULT '', PRIMARY KEY (kind, name));
+    by TEXT NOT NULL DEFAULT '', cause TEXT NOT NULL DEFAULT '', PRIMARY KEY (kind, name));
 CREATE TABLE instance_failure (
     kind TEXT NOT NULL, name TEXT NOT NULL, at REAL NOT NULL, reason TEXT NOT NULL);
 CREATE INDEX instance_failure_by_name ON instance_failure (kind, name, at);

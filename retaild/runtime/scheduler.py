@@ -16,6 +16,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from retaild.config.sections import JobSection
+from retaild.runtime.broken_files import set_aside_if_broken
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,10 @@ class Scheduler:
         self._key = str(path)
         self._zone = ZoneInfo(timezone)
         _SINKS[self._key] = due
+        set_aside_if_broken(
+            path, "A new schedule is made from the configuration; a run missed meanwhile is not "
+            "made up for.",
+        )  # fmt: skip
         self._scheduler = BackgroundScheduler(
             jobstores={"default": SQLAlchemyJobStore(url=f"sqlite:///{path}")},
             executors={"default": ThreadPoolExecutor(1)},

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from retaild.runtime._state_schema import MIGRATIONS, TooNewStateError
+from retaild.runtime._state_schema import MIGRATIONS, BrokenStateError, TooNewStateError
 
 Row = dict[str, Any]
 
@@ -29,7 +29,12 @@ class State:
         self.path = path
         self._local = threading.local()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._migrate()
+        try:
+            self._migrate()
+        except sqlite3.OperationalError:
+            raise  # busy, full, not readable: the file itself may be sound
+        except sqlite3.DatabaseError as error:
+            raise BrokenStateError(path, str(error)) from error
 
     # -- plumbing ------------------------------------------------------------------------------
 

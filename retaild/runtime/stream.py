@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from retaild.api.bus import Bus
 from retaild.api.errors import TransientError
 from retaild.api.stream import StreamProcessor, StreamProgress
+from retaild.runtime.alerts import raise_alert
 from retaild.runtime.backoff import Backoff
 from retaild.runtime.context import WorkerContext
+from retaild.runtime.mending import mend_lake
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +71,9 @@ class StreamWorker:
 
     def _open(self) -> StreamProgress:
         self.bus.open()
+        hours = self.context.settings.lake.log_hours
+        for text in mend_lake(self.context.lake(), self.bus, hours):
+            raise_alert(self.context.state, "lake.mended", "warning", text, source="stream")
         progress = self.processor.open(self.bus)
         self._meter.rows = progress.rows
         _log.info("the lake has the log up to entry %d (%d rows)", progress.offset, progress.rows)

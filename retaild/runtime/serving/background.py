@@ -17,7 +17,7 @@ import numpy as np
 
 from retaild.api.bus import Bus
 from retaild.api.recommender import Catalogue
-from retaild.runtime.serving.base import Base, bases, read_base
+from retaild.runtime.serving.base import Base, bases, read_base, set_aside_base
 from retaild.runtime.serving.engine import Engine
 from retaild.runtime.serving.facts import Facts
 from retaild.runtime.serving.models import Follower, Loaded
@@ -141,7 +141,13 @@ class Background:
             return
         began = time.perf_counter()
         path, identity = found
-        base = await loop.run_in_executor(None, read_base, path)
+        try:
+            base = await loop.run_in_executor(None, read_base, path)
+        except (ValueError, KeyError, EOFError) as error:
+            kept = await loop.run_in_executor(None, set_aside_base, path)
+            _log.error("snapshot %s is not whole (%s); kept as %s", path.name, error, kept.name)
+            await self._follow_base()
+            return
         if base.offset < self.progress.base_offset:
             return
         await self._take_base(base)
@@ -254,7 +260,7 @@ class Background:
 
 def _newest(online: Path) -> tuple[Path, tuple[str, int]] | None:
     """The newest snapshot, and what tells it from one written over it later."""
-    for path in bases(online)[:1]:
+    for path in bases(online):
         with contextlib.suppress(FileNotFoundError):
             return path, (path.name, (path / "meta.json").stat().st_mtime_ns)
     return None

@@ -101,6 +101,16 @@ def read_base(path: Path) -> Base:
     )
 
 
+def set_aside_base(path: Path) -> Path:
+    """Rename a snapshot that cannot be read; the one before it, or the log, takes its place."""
+    for number in range(1, 1_000_000):
+        target = path.with_name(f"damaged-{path.name}-{number}")
+        if not target.exists():
+            path.rename(target)
+            return target
+    raise AssertionError("a million broken snapshots")
+
+
 def bases(folder: Path) -> list[Path]:
     """All snapshots, newest (by offset, then by time of writing) first."""
     found = [p for p in folder.glob(f"{_PREFIX}*") if p.is_dir()] if folder.is_dir() else []

@@ -20,7 +20,7 @@ from retaild_plugins.buses.embedded import log as log_module
 from retaild_plugins.buses.embedded import plugin
 from retaild_plugins.buses.embedded.config import EmbeddedLogConfig
 from retaild_plugins.buses.embedded.frame import EntryTooLargeError
-from retaild_plugins.buses.embedded.log import DamagedLogError, EmbeddedLog, LogFullError
+from retaild_plugins.buses.embedded.log import EmbeddedLog, LogFullError
 
 from retaild.api import Entry
 from retaild.testing.bus import BusConformance, BusFactory, entry, read_all
@@ -106,7 +106,9 @@ def test_offsets_are_not_given_out_again_when_the_disk_loses_confirmed_bytes(
     log.close()
 
 
-def test_a_flipped_bit_is_noticed_and_named(tmp_path: Path) -> None:
+def test_a_flipped_bit_costs_one_entry_and_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     log = opened(tmp_path)
     log.append([entry("a"), entry("b"), entry("c")])
     log.close()
@@ -115,9 +117,12 @@ def test_a_flipped_bit_is_noticed_and_named(tmp_path: Path) -> None:
     data[data.index(b'"b"') + 1] ^= 1
     segment.write_bytes(data)
     log = opened(tmp_path)
-    assert [e.entry for e in log.read(0)] == [entry("a")]
-    with pytest.raises(DamagedLogError, match="damaged at entry 1"):
-        log.read(1)
+    assert [(e.offset, e.entry) for e in read_all(log)] == [(0, entry("a")), (2, entry("c"))]
+    assert [e.offset for e in log.read(1)] == [2]
+    assert "entries 1 to 1 cannot be read" in caplog.text
+    assert segment.with_name(f"{segment.name}.damaged").read_bytes() == data
+    log.append([entry("d")])
+    assert [e.offset for e in read_all(log)] == [0, 2, 3]
     log.close()
 
 

@@ -73,6 +73,22 @@ def frames(data: bytes | memoryview, expected_offset: int) -> Iterator[tuple[Log
         expected_offset += 1
 
 
+def next_sound(data: bytes, position: int, offset: int) -> tuple[int, int] | None:
+    """Where the next sound frame behind damaged bytes begins, and its offset (at least `offset`).
+
+    Every place that looks like a beginning is tried; the checksum decides.
+    """
+    view = memoryview(data)
+    at = data.find(MAGIC, position)
+    while at >= 0:
+        if at + HEADER_BYTES <= len(data):
+            stated = int(_HEAD.unpack_from(data, at)[2])
+            if stated >= offset and _frame_at(view, at, stated) is not None:
+                return at, stated
+        at = data.find(MAGIC, at + 1)
+    return None
+
+
 def frame_length(header: bytes) -> int | None:
     """Bytes of the frame that begins with `header`; None if no frame can begin so."""
     if len(header) < HEADER_BYTES or not header.startswith(MAGIC):

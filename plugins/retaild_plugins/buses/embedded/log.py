@@ -6,6 +6,7 @@ import bisect
 import errno
 import fcntl
 import itertools
+import logging
 import os
 import threading
 import time
@@ -17,8 +18,16 @@ from retaild.api import Entry, LogEnd, LogEntry
 from retaild.api.bus import FileCopy, TrimmedError
 from retaild.api.errors import RetaildError, TransientError
 from retaild_plugins.buses.embedded.config import EmbeddedLogConfig
-from retaild_plugins.buses.embedded.frame import HEADER_BYTES, frame_length, frames, pack
+from retaild_plugins.buses.embedded.frame import (
+    HEADER_BYTES,
+    frame_length,
+    frames,
+    next_sound,
+    pack,
+)
 from retaild_plugins.buses.embedded.marker import End, EndMarker, packed
+
+_log = logging.getLogger(__name__)
 
 _SUFFIX = ".log"
 _READ_BYTES = 8 * 1024 * 1024
@@ -228,6 +237,8 @@ class EmbeddedLog:
                 following = self._segment_after(segment)
                 if following is None:
                     raise DamagedLogError(self._path(segment), offset)
+                if following > offset:
+                    self._tell_damage(segment, position, offset, following)
                 # Usually following == offset; behind a gap (`_skipped_to`) it is later.
                 offset, segment, position = following, following, 0
                 continue
@@ -241,7 +252,7 @@ class EmbeddedLog:
             if position == start:
                 if found:
                     break  # what is sound first; the next read says what is not
-                raise DamagedLogError(self._path(segment), offset)
+                offset, segment, position = self._behind_damage(offset, segment, position, end)
         self._places[offset] = (segment, position)
         if len(self._places) > _PLACES:
             del self._places[next(iter(self._places))]
@@ -282,10 +293,54 @@ class EmbeddedLog:
                     break  # a gap: reading goes on in the next segment
                 length = frame_length(header)
                 if length is None:
-                    raise DamagedLogError(self._path(segment), current)
+                    return self._position_by_search(segment, position, offset)
                 position, current = position + length, current + 1
                 file.seek(position)
         return position
+
+    def _position_by_search(self, segment: int, position: int, offset: int) -> int:
+        """The first sound frame of an entry from `offset` on; the file's end if there is none."""
+        data = self._path(segment).read_bytes()
+        found = next_sound(data, position, offset)
+        return len(data) if found is None else found[0]
+
+    def _behind_damage(
+        self, offset: int, segment: int, position: int, end: End
+    ) -> tuple[int, int, int]:
+        """Where the log goes on behind bytes that nobody can read: offset, segment, position.
+
+        The segment is kept under another name too, so that retention does not remove the only
+        trace. Raises DamagedLogError where nothing sound follows: a restored file helps then.
+        """
+        data = self._path(segment).read_bytes()
+        if segment == end.segment:
+            data = data[: end.position]
+        found = next_sound(data, position, offset)
+        if found is not None:
+            self._tell_damage(segment, position, offset, found[1])
+            return found[1], segment, found[0]
+        following = self._segment_after(segment)
+        if following is None:
+            if segment != end.segment:
+                raise DamagedLogError(self._path(segment), offset)
+            self._tell_damage(segment, position, offset, end.offset)
+            return end.offset, segment, end.position
+        self._tell_damage(segment, position, offset, following)
+        return following, following, 0
+
+    def _tell_damage(self, segment: int, position: int, first: int, following: int) -> None:
+        """Write down once which entries cannot be read, and keep the file as it is."""
+        path = self._path(segment)
+        kept = path.with_name(f"{path.name}.damaged")
+        try:
+            os.link(path, kept)
+        except FileExistsError:
+            return
+        _log.error(
+            "%s is damaged at byte %d: entries %d to %d cannot be read and are left out. The file "
+            "is kept as %s; a backup made since may hold them.",
+            path, position, first, following - 1, kept.name,
+        )  # fmt: skip
 
     def _published(self) -> End:
         assert self._marker is not None, "the log is not open"

@@ -43,7 +43,8 @@ class EndMarker:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             if os.fstat(descriptor).st_size < _SIZE:
-                os.ftruncate(descriptor, _SIZE)
+                # Bytes and not a hole: a page that a full disk cannot give would kill the process.
+                os.pwrite(descriptor, bytes(_SIZE), 0)
             self._map = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
