@@ -9,6 +9,7 @@ from pathlib import Path
 
 from retaild.api.errors import RetaildError
 from retaild.config.paths import DataDir
+from retaild.config.settings import Settings
 from retaild.daemon.children import LOG, run_briefly
 from retaild.runtime import logs, probe
 from retaild.runtime.component import ISOLATED_KINDS
@@ -30,7 +31,11 @@ class ProbeFailedError(RetaildError):
 
 
 async def probe_all(
-    plans: Sequence[WorkerPlan], config: Path, data: DataDir, say: Callable[[str], None]
+    plans: Sequence[WorkerPlan],
+    settings: Settings,
+    config: Path,
+    data: DataDir,
+    say: Callable[[str], None],
 ) -> None:
     """Raises ProbeFailedError for the first that says no; nothing was touched then."""
     isolated = [plan for plan in plans if plan.kind in ISOLATED_KINDS]
@@ -39,17 +44,17 @@ async def probe_all(
     async def one(plan: WorkerPlan) -> None:
         async with limit:
             say(f"{plan.name}: tried beside the old")
-            await _probe(plan, config, data)
+            await _probe(plan, settings, config, data)
 
     async with asyncio.TaskGroup() as group:
         for plan in isolated:
             group.create_task(one(plan))
 
 
-async def _probe(plan: WorkerPlan, config: Path, data: DataDir) -> None:
+async def _probe(plan: WorkerPlan, settings: Settings, config: Path, data: DataDir) -> None:
     _, _, instance = plan.name.partition(".")
     answer = config.with_name(f"{config.stem}.{plan.name}.answer")
-    words = probe.command(plan.kind, instance or plan.kind, config, data.root, answer)
+    words = probe.command(plan.kind, instance, settings, config, data, answer)
     try:
         code = await run_briefly(words, data, SECONDS)
         if code is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from retaild.config.diff import Change, differences
 from retaild.config.faults import Fault
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
-from retaild.daemon.probing import probe_all
+from retaild.daemon.probing import ProbeFailedError, probe_all
 from retaild.daemon.proposal import Proposal, propose, unreloadable
 from retaild.daemon.running import Running
 from retaild.daemon.transition import NotWorkingError, Topology, Touched, Transition
@@ -29,6 +29,7 @@ from retaild.runtime.access.audit import record
 from retaild.runtime.alerts import raise_alert, resolve_alert
 from retaild.runtime.control import Message
 from retaild.runtime.state import State
+from retaild.runtime.supervisor import WorkerPlan
 
 _log = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ class Reloader:
         new = self._running.basis(settings, proposal, door.number).plans()
         seconds = settings.retaild.reload_seconds
         names = [*reload.touched.started, *reload.touched.replaced]
-        await probe_all([new[name] for name in names], proposal.file, self._data, reload.say)
+        await self._probe([new[name] for name in names], settings, proposal.file, reload)
         transition = Transition(
             self._supervisor, self._state, self._data, new, reload.touched,
             tolerated(settings), seconds, reload.say,
@@ -218,6 +219,15 @@ class Reloader:
         self._running.take(active, settings, proposal, door)
         reload.state, reload.number = "done", active.number
         return True
+
+    async def _probe(
+        self, plans: Sequence[WorkerPlan], settings: Settings, config: Path, reload: Reload
+    ) -> None:
+        """Raises ProbeFailedError: the first, where several would not work."""
+        try:
+            await probe_all(plans, settings, config, self._data, reload.say)
+        except* ProbeFailedError as failed:
+            raise failed.exceptions[0] from None
 
     async def _go_back(self, reload: Reload, transition: Transition, error: Exception) -> None:
         reload.error = error.message if isinstance(error, RetaildError) else repr(error)

@@ -14,7 +14,7 @@ from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
 from retaild.daemon.proposal import Proposal
 from retaild.runtime.listening import listen
-from retaild.runtime.topology import Basis, Secrets
+from retaild.runtime.topology import Basis, PlanInstance, Secrets
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Running:
     settings: Settings
     door: Door = field(default_factory=Door)
     secrets: Mapping[KeyPath, str] = field(default_factory=dict)
+    #: See Basis.plan_instance.
+    plan_instance: PlanInstance | None = None
     _digests: Secrets = field(default_factory=Secrets)
 
     def open_door(self, settings: Settings) -> Door:
@@ -71,7 +73,7 @@ class Running:
         return Basis(
             settings, self.data, proposal.file, proposal.findings.plugins or {},
             self._digests.digests(proposal.active.values, Path(proposal.active.base)),
-            listening, self.workers,
+            listening, self.workers, self.plan_instance,
         )  # fmt: skip
 
     def take(self, active: Active, settings: Settings, proposal: Proposal, door: Door) -> None:

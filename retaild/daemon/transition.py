@@ -26,6 +26,9 @@ _LOOK = 0.1
 _ORDER = ("stream", "ingest", "source", "alert", "identity", "serve")
 #: A process works when it reports this figure: these report sooner that they live.
 _WORKING = {"stream": ("offset", None), "serve": ("ready", "yes")}
+#: What it will not come out of by itself.
+_OVER = ("quarantined", "left out")
+_HELD = ("quarantined", "disabled")
 #: So many lines of its log are shown of what did not work.
 _LOG_LINES = 10
 
@@ -135,9 +138,9 @@ class Transition:
             self.say(f"{name}: waiting until it works")
             while name not in began:
                 row = self._row(name)
-                if _works(row):
+                if _works(row) or self._held_by_a_person(row):
                     began[name] = row
-                elif time.monotonic() > until or row.get("state") == "quarantined":
+                elif time.monotonic() > until or row.get("state") in _OVER:
                     raise self._broken(name, _reason(row))
                 else:
                     await asyncio.sleep(_LOOK)
@@ -149,8 +152,15 @@ class Transition:
             await asyncio.sleep(_LOOK)
             for name, row in began.items():
                 now = self._row(name)
-                if now.get("pid") != row["pid"] or now.get("state") != "running":
+                if (now.get("pid"), now.get("state")) != (row["pid"], row["state"]):
                     raise self._broken(name, _reason(now))
+
+    def _held_by_a_person(self, row: Row) -> bool:
+        """Whether somebody wants it not to run: then it need not work."""
+        kind, _, instance = str(row.get("name", "")).partition(".")
+        sql = "SELECT state, by FROM instance WHERE kind = ? AND name = ?"
+        held = self.state.row(sql, [kind, instance]) if row.get("state") in _HELD else None
+        return held is not None and held["state"] != "enabled" and held["by"] != "retaild"
 
     def _row(self, name: str) -> Row:
         return next((row for row in self.state.workers() if row["name"] == name), {})

@@ -13,6 +13,9 @@ import threading
 from pathlib import Path
 
 from retaild.api.errors import RetaildError
+from retaild.config.paths import DataDir
+from retaild.config.settings import Settings
+from retaild.host.environments import launch_of
 from retaild.host.registry import PluginRegistry
 from retaild.runtime import logs
 from retaild.runtime.context import Context, surroundings
@@ -28,10 +31,15 @@ def probe(context: Context, kind: str, instance: str) -> None:
         check()
 
 
-def command(kind: str, instance: str, config: Path, data: Path, answer: Path) -> list[str]:
+def command(
+    kind: str, instance: str, settings: Settings, config: Path, data: DataDir, answer: Path
+) -> list[str]:
     """The command line of a probe. What is wrong is written to `answer`; else it is not made."""
-    words = [sys.executable, "-m", "retaild.runtime.probe", kind, instance]
-    return [*words, "--config", str(config), "--data", str(data), "--answer", str(answer)]
+    section = getattr(settings, kind)
+    plugin = section[instance] if isinstance(section, dict) else section
+    python = launch_of(kind, plugin.plugin, data).python or sys.executable
+    words = [str(python), "-m", "retaild.runtime.probe", kind, instance]
+    return [*words, "--config", str(config), "--data", str(data.root), "--answer", str(answer)]
 
 
 def main() -> int:
