@@ -88,9 +88,9 @@ class Link:
         if frame.kind == "wait":
             self.notice = str(head["why"])
             return None
-        number, position = self._sent.popleft()
-        if frame.kind != "ack" or head["number"] != number:
+        if frame.kind != "ack" or not self._sent or head["number"] != self._sent[0][0]:
             raise LostError
+        _, position = self._sent.popleft()
         self.credit, self.notice = self.credit + 1, ""
         return position, Taken(head["accepted"], head["dead"], head["refused_cards"])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retaild.api import Bus
+from retaild.config.paths import DataDir
 from retaild.events.codec import decode_table
 from retaild.runtime.context import Context, WorkerContext, offline_context
 
@@ -60,6 +61,10 @@ class Shop:
     @property
     def data(self) -> Path:
         return self.root / "data"
+
+    @property
+    def data_dir(self) -> DataDir:
+        return DataDir(self.data)
 
     def context(self) -> Context:
         return offline_context(self.root / "retaild.toml", self.data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,15 +35,24 @@ _LAST_ANSWERS = 1.5
 
 def run(context: ComponentContext) -> None:
     """Work until `context.stop`. Raises what the source raises, with its `last_error` saved."""
-    runner = SourceRunner(context)
     try:
-        runner.run()
-    except Exception as error:
-        text = mask(str(error) or type(error).__name__)
-        if not isinstance(error, RetaildError):
-            text = f"{type(error).__name__}: {text}"
-        context.state.save_source_error(context.instance, text)
+        SourceRunner(context).run()
+    except RetaildError as error:
+        # What a source says may quote its input; from here on it is written to logs and state.
+        error.message, error.hint = mask(error.message), mask(error.hint)
+        context.state.save_source_error(context.instance, str(error))
         raise
+    except Exception as error:
+        _log.error("%s", mask("".join(traceback.format_exception(error))))
+        failed = SourceFailedError(mask(f"{type(error).__name__}: {error}"))
+        context.state.save_source_error(context.instance, str(failed))
+        raise failed from None
+
+
+class SourceFailedError(RetaildError):
+    """Something that a plugin let out and nobody foresaw."""
+
+    key = "source.failed"
 
 
 @dataclass
