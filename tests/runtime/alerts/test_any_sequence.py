@@ -104,7 +104,7 @@ deeds = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(deeds)
 def test_in_the_end_each_receiver_knows_what_is_so(sequence: list[Deed]) -> None:
     with tempfile.TemporaryDirectory() as folder:
