@@ -22,6 +22,8 @@ class Kind:
     summary: str
     #: Further fields of the Spec.
     fields: tuple[str, ...] = ()
+    #: What it needs beside retaild itself.
+    requires: tuple[str, ...] = ()
 
     @property
     def spec(self) -> str:
@@ -43,6 +45,10 @@ KINDS = {
     ),
     "bus": Kind(
         "Bus", "retaild_buses", "bus", "Bus", "A durable log in one SQLite file; needs no server.",
+    ),
+    "batch": Kind(
+        "BatchEngine", "retaild_batch_engines", "engine", "Engine",
+        "Runs the gold layer's SQL on DuckDB.", ('dialect="duckdb"',), ("duckdb>=1.4",),
     ),
 }  # fmt: skip
 _SUFFIX = ".tmpl"
@@ -73,6 +79,7 @@ def write_project(kind: str, name: str, target: Path) -> list[str]:
 def words_of(kind: str, name: str) -> dict[str, str]:
     of = KINDS[kind]
     camel = "".join(part.capitalize() for part in name.split("-"))
+    least = ".".join(__version__.split(".")[:2])
     imports = sorted({"BuildContext", of.interface, of.spec})
     return {
         "kind": kind,
@@ -88,7 +95,7 @@ def words_of(kind: str, name: str) -> dict[str, str]:
         "imports": ", ".join([*imports, "hookimpl"]),
         "summary": of.summary,
         "fields": "".join(f"            {field},\n" for field in of.fields),
-        "retaild": ".".join(__version__.split(".")[:2]),
+        "requires": ", ".join(f'"{text}"' for text in (f"retaild>={least}", *of.requires)),
     }
 
 
