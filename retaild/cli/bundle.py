@@ -38,5 +38,5 @@ def debug(session: Session, file: Path | None) -> None:
         raise FailedError(f"{target} cannot be written: {error.strerror}.", hint) from None
     shown = {"file": target, "bytes": target.stat().st_size, "parts": sizes}
     session.show(
-        shown, lambda: click.echo(f"{target} ({size(shown['bytes'])}, {len(sizes)} parts)")
+        shown, lambda: click.echo(f"{target} ({size(target.stat().st_size)}, {len(sizes)} parts)")
     )

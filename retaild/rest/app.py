@@ -25,6 +25,7 @@ from retaild.rest.routers import (
     access,
     admin,
     alerts,
+    backup,
     config,
     customers,
     doctor,
@@ -103,5 +104,6 @@ def create_api(services: Services, metrics: Metrics, closing: asyncio.Event) -> 
     app.include_router(doctor.router(DoctorData(services.context.data)), prefix=PREFIX)
     app.include_router(config.router(ConfigData(services.context.data)), prefix=PREFIX)
     app.include_router(access.router(AccessData(services.access)), prefix=PREFIX)
+    app.include_router(backup.router(services), prefix=PREFIX)
     app.include_router(health.router(services, metrics))
     return app
