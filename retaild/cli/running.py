@@ -32,7 +32,9 @@ def run_job(
     """
     try:
         answer = session.daemon("run-job", job=name, arguments=arguments, trigger="command")
+        session.record("job.run", name, after={"run": answer["run_id"], **arguments})
     except NotRunningError:
+        session.record("job.run", name, after=arguments)
         return _run_here(session, name, arguments)
     run_id = int(answer["run_id"])
     if not wait:

@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from retaild.api.errors import RetaildError
 from retaild.rest.access import needs
 from retaild.rest.status import status
+from retaild.runtime.access.caller import current_caller
 from retaild.runtime.serving.services import Services
 
 SECONDS = 2.0
@@ -27,6 +28,12 @@ class TooManyStreamsError(RetaildError):
         )
 
 
+async def _still_in(services: Services) -> bool:
+    """A stream ends with the session that opened it."""
+    session = current_caller().session
+    return not session or await asyncio.to_thread(services.access.sessions.alive, session)
+
+
 def router(services: Services, closing: asyncio.Event) -> APIRouter:
     """`closing` is set when the server stops: the streams end then."""
     routes = APIRouter(dependencies=[needs("view")], tags=["admin"])
@@ -34,7 +41,7 @@ def router(services: Services, closing: asyncio.Event) -> APIRouter:
 
     async def figures(number: int) -> AsyncIterator[bytes]:
         try:
-            while not closing.is_set():
+            while not closing.is_set() and await _still_in(services):
                 data = json.dumps(await asyncio.to_thread(status, services), default=str)
                 yield f"event: status\ndata: {data}\n\n".encode()
                 try:

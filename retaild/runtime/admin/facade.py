@@ -10,6 +10,7 @@ from retaild.api.lake import Lake
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
 from retaild.host.registry import PluginRegistry
+from retaild.runtime.access.audit import note
 from retaild.runtime.admin import dead_letters, jobs, lake, logs, models, overview
 from retaild.runtime.context import Context
 from retaild.runtime.state import State
@@ -60,7 +61,9 @@ class Admin:
         return jobs.jobs(self.data, self.settings, self.state)
 
     def run_job(self, name: str, arguments: dict[str, str] | None = None) -> int:
-        return jobs.run_job(self.data, name, arguments or {})
+        run_id = jobs.run_job(self.data, name, arguments or {})
+        note(name, after={"run": run_id, **(arguments or {})})
+        return run_id
 
     def runs(self, job: str = "", limit: int = 50) -> list[dict[str, Any]]:
         return self.state.runs(job=job, limit=limit)

@@ -8,6 +8,7 @@ from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
 from retaild.host.registry import PluginRegistry
 from retaild.runtime import registry
+from retaild.runtime.access.audit import note
 from retaild.runtime.admin import jobs
 from retaild.runtime.admin.errors import UnknownModelError
 from retaild.runtime.state import State
@@ -67,11 +68,20 @@ def promote(data: DataDir, trainer: str, version: int, reason: str) -> int:
     """Ask for a version to become champion; the run's id. Raises UnknownVersionError."""
     registry.version(data, trainer, version)
     arguments = {"trainer": trainer, "version": str(version), "reason": reason}
-    return jobs.run_job(data, "promote", arguments)
+    run_id = jobs.run_job(data, "promote", arguments)
+    note(trainer, before=_champion(data, trainer), after={**arguments, "run": run_id})
+    return run_id
 
 
 def rollback(data: DataDir, trainer: str, reason: str) -> int:
     """Ask for the champion before the present one; the run's id."""
     if trainer not in registry.trainers(data):
         raise UnknownModelError(trainer)
-    return jobs.run_job(data, "rollback", {"trainer": trainer, "reason": reason})
+    run_id = jobs.run_job(data, "rollback", {"trainer": trainer, "reason": reason})
+    note(trainer, before=_champion(data, trainer), after={"reason": reason, "run": run_id})
+    return run_id
+
+
+def _champion(data: DataDir, trainer: str) -> dict[str, Any]:
+    found = registry.champion(data, trainer)
+    return {"champion": found.version if found else None}

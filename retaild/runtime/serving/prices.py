@@ -14,6 +14,8 @@ from retaild.api.bus import Entry
 from retaild.api.pricing import Demand, PriceModel, PriceState
 from retaild.events import Price
 from retaild.events.codec import encode_events, iter_events
+from retaild.runtime.access.audit import note
+from retaild.runtime.access.caller import named
 from retaild.runtime.pricing import payload
 from retaild.runtime.pricing.decisions import Decisions, LedgerEntry
 from retaild.runtime.pricing.errors import UnknownProposalError
@@ -199,15 +201,19 @@ class Decider:
         self._decisions = make(emit=self._emit, ledger=self._ledger, now=engine.clock)
 
     async def approve(self, proposal_id: str, by: str, comment: str = "") -> dict[str, Any]:
-        """Raises UnknownProposalError, DecidedError."""
+        """`by`: of callers who did not sign in. Raises UnknownProposalError, DecidedError."""
         self._loop = asyncio.get_running_loop()
-        entry = await asyncio.to_thread(self._decisions.approve, proposal_id, by, comment)
+        entry = await asyncio.to_thread(self._decisions.approve, proposal_id, named(by), comment)
+        price = {"product_id": entry.event.product_id, "price": str(entry.event.price)}
+        note(proposal_id, before={**price, "price": str(entry.previous)}, after=price)
         return _entered(proposal_id, entry)
 
     async def reject(self, proposal_id: str, by: str, comment: str = "") -> dict[str, Any]:
-        """Raises UnknownProposalError, DecidedError."""
-        await asyncio.to_thread(self._decisions.reject, proposal_id, by, comment)
-        return {"id": proposal_id, "state": "rejected", "decided_by": by}
+        """As `approve`."""
+        who = named(by)
+        await asyncio.to_thread(self._decisions.reject, proposal_id, who, comment)
+        note(proposal_id, before={"state": "open"}, after={"state": "rejected", "comment": comment})
+        return {"id": proposal_id, "state": "rejected", "decided_by": who}
 
     def _emit(self, event: Price) -> None:
         """In the deciding thread: make the price durable and let the server know it."""
