@@ -1,0 +1,1 @@
+"""A source plugin for retaild. Start at plugin.py."""
