@@ -185,8 +185,12 @@ class Guard:
         """Who asks. Raises NotSignedInError for credentials that are not good."""
         public = rule is not None and rule.needs.permission is None
         given = headers.get(b"authorization")
-        if given is not None and not public:
-            return await self._bearer(given)
+        if given is not None:
+            try:
+                return await self._bearer(given)
+            except RetaildError:
+                if not public:
+                    raise
         token = self._session(headers.get(b"cookie", b""))
         found = await self._known(token) if token else None
         return found or (NOBODY if self._desk.required else ANYONE)

@@ -74,8 +74,15 @@ class FakeAccess:
     async def add_user(self, name: str, password: str, roles: frozenset[Role]) -> None:
         self.people.append(_user(name, "".join(sorted(roles))))
 
-    async def change_user(self, name: str, **changes: Any) -> None:
-        next(user for user in self.people if user["name"] == name).update(changes)
+    async def change_user(
+        self, name: str, *, password: str | None = None, roles: frozenset[Role] | None = None,
+        disabled: bool | None = None,
+    ) -> None:  # fmt: skip
+        user = next(user for user in self.people if user["name"] == name)
+        if disabled is not None:
+            user["disabled"] = disabled
+        if roles is not None:
+            user["roles"] = sorted(roles)
 
     async def remove_user(self, name: str) -> None:
         self.people = [user for user in self.people if user["name"] != name]

@@ -25,7 +25,7 @@ def panel_calls() -> list[tuple[type, type, str]]:
         for asked in [typing.get_type_hints(getattr(PageData, panel).fget)["return"]]
         for owner in (ServedPageData, ShopPages)
         for name in dir(asked)
-        if not name.startswith("_")
+        if not name.startswith("_") and not isinstance(getattr(asked, name), property)
     ]
 
 

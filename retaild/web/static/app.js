@@ -34,13 +34,6 @@ function place(fresh, ids) {
   if (held && document.activeElement === document.body) byId(held)?.focus();
 }
 
-// A session that has ended leads to the login page: show it whole.
-function signedOut({ redirected, url }) {
-  const ended = redirected && new URL(url).pathname === '/login';
-  if (ended) location.assign(url);
-  return ended;
-}
-
 let latest = 0;
 async function swap(url, ids, { request, quiet } = {}) {
   const turn = quiet ? latest : ++latest;
@@ -48,7 +41,7 @@ async function swap(url, ids, { request, quiet } = {}) {
   regions.forEach((region) => (region.ariaBusy = true));
   try {
     const response = await fetch(url, request);
-    if (signedOut(response)) return null;
+    if (response.url.includes('/login?next')) location = response.url; // the session has ended
     const fresh = parse(await response.text());
     if (turn !== latest) return null; // overtaken
     if (response.ok) place(fresh, ids);
