@@ -34,8 +34,8 @@ def main(root: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="retaild-backup-", dir=root.parent) as folder:
         place, port = Path(folder), _port(root)
         shop = Shop(root, port)
-        _start(shop)
         try:
+            _start(shop)
             customers, products = _sample(shop)
             found["quiet_ms"] = _latency(shop, customers, seconds=6)
             found["first"] = _create(shop, place / "dest")
@@ -53,8 +53,8 @@ def main(root: Path) -> dict[str, Any]:
         copy.root.mkdir()
         shutil.copyfile(shop.config, copy.config)
         found["restore_seconds"] = _timed("backup", "restore", backup, "--data", copy.data.root)
-        _start(copy)
         try:
+            _start(copy)
             after = _answers(copy, customers, products)
         finally:
             copy.stop()
@@ -71,7 +71,7 @@ def _port(root: Path) -> int:
 
 def _start(shop: Shop) -> None:
     shop.start()
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until:
         shop.check_alive()
         if shop.answers("/health/live"):
