@@ -22,6 +22,10 @@ COMMANDS: Table = {
     "rollback": ("plugin_install:rollback", "Go back to a version that was in use before."),
     "versions": ("plugin_install:versions", "List what was installed, with its versions."),
     "remove": ("plugin_install:remove", "Remove an installed plugin."),
+    "resume": ("plugin_state:resume", "Let a component out of quarantine."),
+    "enable": ("plugin_state:enable", "Let a disabled component run again."),
+    "disable": ("plugin_state:disable", "Stop a component until it is enabled."),
+    "quarantine": ("plugin_state:quarantine", "Stop a component for an examination."),
 }
 
 command = LazyGroup(
@@ -88,8 +92,10 @@ def show(session: Session, kind: str, name: str | None, sample_only: bool) -> No
 
     registered = _find(PluginRegistry.load(session.data), kind, name)
     spec = registered.spec
-    stranger = isinstance(spec, Facts)
-    sample = spec.sample if stranger else sample_in(registered.module)
+    if isinstance(spec, Facts):
+        sample, settings = spec.sample, list(spec.settings)
+    else:
+        sample, settings = sample_in(registered.module), settings_of(spec.config)
     if sample_only and not session.json:
         if not sample:
             raise FailedError(f"Plugin {spec.name!r} brings no sample.")
@@ -104,7 +110,7 @@ def show(session: Session, kind: str, name: str | None, sample_only: bool) -> No
         "module": registered.module,
         "requires": list(spec.requires),
         "instances": _instances(session).get((registered.kind, spec.name), []),
-        "settings": list(spec.settings) if stranger else settings_of(spec.config),
+        "settings": settings,
         "sample": sample,
     }
     session.show(facts, lambda: _tell(facts))

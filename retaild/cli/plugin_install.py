@@ -92,7 +92,7 @@ def remove(session: Session, distribution: str, force: bool) -> None:
 def versions(session: Session) -> None:
     from retaild.host.installed import read_installed
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "distribution": item.distribution,
             "version": version.version,

@@ -24,6 +24,7 @@ from retaild.config.active import ActiveStore
 from retaild.config.faults import ConfigFaultsError
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
+from retaild.daemon import standing
 from retaild.daemon.alerting import Alerting
 from retaild.daemon.lock import daemon_lock
 from retaild.daemon.notify import notify, watchdog_seconds
@@ -35,6 +36,8 @@ from retaild.daemon.settling import watch_files
 from retaild.daemon.status import api_facts, api_url, daemon_facts, job_facts, worker_facts
 from retaild.runtime import logs
 from retaild.runtime.control import Message
+from retaild.runtime.instances import InstanceStore
+from retaild.runtime.plans import plan_instance
 from retaild.runtime.process import sweep
 from retaild.runtime.runner import CommandOf, JobBusyError, JobRunner, job_command, known_kinds
 from retaild.runtime.scheduler import Scheduler
@@ -61,6 +64,7 @@ class Daemon:
     kinds: Mapping[str, Any] | None = None
     command: CommandOf | None = None
     _phase: str = "starting"
+    _code: int = 0
     _since: float = field(default_factory=time.time)
 
     def run(self) -> int:
@@ -94,7 +98,13 @@ class Daemon:
         for helper in helpers:
             helper.cancel()
         await self._stop_all()
-        return 0
+        return self._code
+
+    def _fatal(self, reason: str) -> None:
+        """A component with `startup = "error"` cannot be opened: retaild does not run without."""
+        _log.error("%s", reason)
+        self._code = 1
+        self._stop.set()
 
     def _begin_with(self, proposal: Proposal) -> dict[str, WorkerPlan]:
         """Put what was read into force; the plans that it asks for. Raises ConfigFaultsError."""
@@ -108,7 +118,11 @@ class Daemon:
         active = self._store.activate(proposal.active, proposal.number, "start", "retaild")
         self._store.prune()
         self.settings = proposal.settings
-        self._running = Running(self.data, self.workers, active, self.settings)
+        # Sources need the hub, which the ingest worker is.
+        isolating = plan_instance if "ingest" in self.workers else None
+        self._running = Running(
+            self.data, self.workers, active, self.settings, plan_instance=isolating
+        )
         door = self._running.open_door(self.settings)
         plans = self._running.basis(self.settings, proposal, door.number).plans()
         self._running.take(active, self.settings, proposal, door)
@@ -118,7 +132,7 @@ class Daemon:
         self._state = State(self.data.state_db)
         hung = self.settings.retaild.hung_seconds
         self._supervisor = Supervisor(
-            self.data, self._state, list(plans.values()), hung_seconds=hung
+            self.data, self._state, list(plans.values()), hung_seconds=hung, fatal=self._fatal
         )
         self._reloader = Reloader(
             self.data, self.config, self._state, self._supervisor, self._running, self._apply
@@ -141,6 +155,15 @@ class Daemon:
                 "status": self._status,
                 "run-job": self._run_job,
                 "restart-worker": self._restart_worker,
+                **{
+                    f"{action}-instance": standing.command(
+                        action,
+                        InstanceStore(self._state),
+                        lambda: self.settings,
+                        self._supervisor,
+                    )
+                    for action in standing.ACTIONS
+                },
                 "stop": self._stop_asked,
                 "reload": self._reload,
                 "reload-status": lambda _: {"reload": self._reloader.last()},

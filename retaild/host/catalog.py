@@ -81,8 +81,8 @@ def inspect(origins: list[Origin]) -> list[Message]:
     for launch, group in groups.items():
         tasks = [{"task": "describe", "entries": list(origin.entries)} for origin in group]
         for origin, answer in zip(group, ask(launch, tasks), strict=True):
-            bad = isinstance(answer, str)
-            told[_key(origin)] = _broken(origin, f"{answer}.") if bad else dict(answer)
+            known = _broken(origin, f"{answer}.") if isinstance(answer, str) else answer
+            told[_key(origin)] = known
     return [told[_key(origin)] for origin in origins]
 
 

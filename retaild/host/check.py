@@ -140,7 +140,8 @@ def check_plugins(
             continue
         if one.kind == "stream":
             path = (*one.prefix, "plugin")
-            faults += check_steps(one.instance.plugin, found.spec.supports, path, document)
+            supported = frozenset(getattr(found.spec, "supports", ()))
+            faults += check_steps(one.instance.plugin, supported, path, document)
         if isinstance(found.spec, Facts):
             elsewhere.setdefault(found.launch, []).append((one, found))
         else:

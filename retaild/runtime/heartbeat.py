@@ -16,6 +16,8 @@ class Heart:
 
     def __init__(self) -> None:
         self._beaten = threading.Event()
+        #: Set by the first beat.
+        self.first = threading.Event()
         self._figures: dict[str, float | str] = {}
 
     def beat(self, figures: Mapping[str, float | str]) -> None:
@@ -23,6 +25,8 @@ class Heart:
         if figures:
             self._figures = {**self._figures, **figures}
         self._beaten.set()
+        if not self.first.is_set():
+            self.first.set()
 
     def flush(self, write: Callable[[Mapping[str, float | str]], None]) -> None:
         if self._beaten.is_set():

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 _PULSE = 1.0
 #: Sources run here as long as the daemon does not start processes for them.
-_THREADS = True
+_THREADS = False
 #: A source that does not end within so many seconds of a stop is left behind: what it read and did
 #: not write yet is read again by the next run.
 _GRACE = 20.0

@@ -39,6 +39,19 @@ def set_up(level: str) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+class _OneLineFormatter(UtcFormatter):
+    """What follows the first line is set apart: a message cannot pretend to be another one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", "\n    | ")
+
+
+def one_line_each() -> None:
+    """Where messages may hold a stranger's text: a record is one line, its further ones set in."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_OneLineFormatter())
+
+
 def put_aside(path: Path, max_bytes: int = MAX_BYTES, keep: int = KEEP) -> bool:
     """Rename a log that has grown too large to `.1`, the earlier ones to `.2`, ...; True if so."""
     try:

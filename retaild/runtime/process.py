@@ -7,6 +7,7 @@ carries the daemon's mark in its environment is killed at the next start. Linux 
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import select
@@ -107,6 +108,16 @@ class Child:
             self.pidfd = -1
         return code
 
+    async def over(self) -> int:
+        """Wait for its end without polling, in the event loop; its exit code."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self.pidfd, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(self.pidfd)
+        return self.finish()
+
 
 def describe_exit(code: int) -> str:
     """An exit code in words: "exit code 1", "killed by SIGKILL"."""
@@ -117,14 +128,15 @@ def describe_exit(code: int) -> str:
     return f"killed by signal {-code}"
 
 
-def sweep(root: Path) -> list[int]:
+def sweep(root: Path, also: str = "") -> list[int]:
     """Kill what an earlier daemon of `root` left behind; the process ids that were killed.
 
-    The mark is read from the living process, so a process id given to a stranger in between is
-    never hit. Call it while holding the daemon's lock.
+    With `also` ("NAME=value") only processes that have that in their environment too. The mark is
+    read from the living process, so a process id given to a stranger in between is never hit. Call
+    it while holding the daemon's lock.
     """
-    mark = f"{MARK_VARIABLE}={root.resolve()}".encode()
-    return [pid for pid in _process_ids() if pid != os.getpid() and _kill_if_marked(pid, mark)]
+    marks = {f"{MARK_VARIABLE}={root.resolve()}".encode()} | ({also.encode()} if also else set())
+    return [pid for pid in _process_ids() if pid != os.getpid() and _kill_if_marked(pid, marks)]
 
 
 def _process_ids() -> Iterator[int]:
@@ -133,14 +145,14 @@ def _process_ids() -> Iterator[int]:
             yield int(entry.name)
 
 
-def _kill_if_marked(pid: int, mark: bytes) -> bool:
+def _kill_if_marked(pid: int, marks: set[bytes]) -> bool:
     try:
         pidfd = os.pidfd_open(pid)
     except OSError:
         return False
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
-        if mark not in environment.split(b"\0"):
+        if not marks <= set(environment.split(b"\0")):
             return False
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         select.select([pidfd], [], [], 5.0)

@@ -11,23 +11,32 @@ import logging
 import os
 import signal
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from retaild.api.errors import RetaildError
 from retaild.config.paths import DataDir
 from retaild.runtime import logs
 from retaild.runtime.backoff import Backoff
+from retaild.runtime.instances import InstanceStore
+from retaild.runtime.isolation.family import Table
+from retaild.runtime.isolation.guard import Guard
+from retaild.runtime.isolation.server import ForkedChild, ForkServer
 from retaild.runtime.listening import READY_VARIABLE
+from retaild.runtime.plans import WorkerPlan, plan_worker
 from retaild.runtime.process import Child, child_environment, describe_exit
 from retaild.runtime.state import Row, State
+
+__all__ = ["Supervisor", "UnknownWorkerError", "WorkerPlan", "ended", "plan_worker"]
 
 _log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5
+
+
+#: States of a component that is not started, until a person or a reload changes that.
+HELD_STATES = ("disabled", "quarantined", "left out")
 
 
 class UnknownWorkerError(RetaildError):
@@ -37,38 +46,6 @@ class UnknownWorkerError(RetaildError):
         super().__init__(f"There is no worker {name!r}.", hint=f"Known: {', '.join(known)}.")
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerPlan:
-    """A worker to keep alive. Workers of a lower `stage` are stopped first."""
-
-    name: str
-    kind: str
-    command: tuple[str, ...]
-    stage: int = 0
-    #: Seconds it gets for an orderly end before it is killed.
-    grace: float = 4.0
-    #: What it was made from: a plan with the same fingerprint need not be replaced.
-    fingerprint: str = ""
-    #: Descriptors that the process inherits, and what tells it so in its environment.
-    pass_fds: tuple[int, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
-
-
-#: Doors close first (stage 0); then the stream, which carries what they let in to the lake.
-STAGES = {"ingest": 0, "serve": 0, "stream": 1}
-#: The server lets requests that it has begun end. All stages together stay below ten seconds.
-GRACES = {"serve": 5.5}
-
-
-def plan_worker(
-    kind: str, data: DataDir, config: Path | None, entry: str | None = None
-) -> WorkerPlan:
-    command = [sys.executable, "-m", "retaild.runtime.worker", kind, "--data", str(data.root)]
-    command += ["--config", str(config)] if config else []
-    command += ["--entry", entry] if entry else []
-    return WorkerPlan(kind, kind, tuple(command), STAGES.get(kind, 0), GRACES.get(kind, 4.0))
-
-
 @dataclass
 class _Worker:
     """A worker as it is now."""
@@ -76,14 +53,17 @@ class _Worker:
     plan: WorkerPlan
     backoff: Backoff
     state: str = "starting"
-    child: Child | None = None
+    child: Child | ForkedChild | None = None
+    #: What watches over it, if it is a component.
+    guard: Guard | None = None
     since: float = 0.0
     restarts: int = 0
     #: The worker's newest sign of life, and when this process saw it change (monotonic).
     beat: float | None = None
     beat_seen: float = 0.0
-    #: Why we ended it ourselves, if we did.
+    #: Why we ended it ourselves, if we did; and whether that was somebody's wish, not its fault.
     ended_because: str = ""
+    wished: bool = False
     #: A process that was started already, beside the one before it.
     adopted: Child | None = None
     #: It is not kept any longer; its row in the state is somebody else's, or nobody's.
@@ -91,7 +71,7 @@ class _Worker:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def _kill_if_same(worker: _Worker, child: Child) -> None:
+def _kill_if_same(worker: _Worker, child: Child | ForkedChild) -> None:
     if worker.child is child:
         child.signal(signal.SIGKILL)
 
@@ -107,17 +87,30 @@ class Supervisor:
         *,
         hung_seconds: float = 60.0,
         backoff: Callable[[], Backoff] = Backoff,
+        fatal: Callable[[str], None] = lambda _reason: None,
+        server: ForkServer | None = None,
     ) -> None:
+        """`fatal` is told when a component with `startup = "error"` cannot be opened."""
         self._data = data
         self._state = state
         self.hung_seconds = hung_seconds
         self._backoff = backoff
-        self._workers = {plan.name: _Worker(plan, backoff()) for plan in plans}
+        self._fatal = fatal
+        self._store = InstanceStore(state)
+        self._server = server or ForkServer(data)
+        self._workers = {plan.name: self._new(plan) for plan in plans}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
         self._stopping = False
 
+    def _new(self, plan: WorkerPlan, adopted: Child | None = None) -> _Worker:
+        how = plan.isolated
+        guard = Guard(plan, how, self._store, self._server) if how is not None else None
+        return _Worker(plan, self._backoff(), guard=guard, adopted=adopted)
+
     def start(self) -> None:
+        if any(worker.guard for worker in self._workers.values()):
+            self._server.start()  # preloads while the workers start
         for row in self._state.workers():
             if row["name"] not in self._workers:
                 self._state.forget_worker(row["name"])
@@ -127,18 +120,44 @@ class Supervisor:
 
     def restart(self, name: str) -> None:
         """End a worker in an orderly way and start it again at once, without a pause."""
-        worker = self._workers.get(name)
-        if worker is None:
-            raise UnknownWorkerError(name, self._workers)
-        worker.ended_because = "a restart was asked for"
+        self._interrupt(self._known(name), "a restart was asked for")
+
+    def _interrupt(self, worker: _Worker, why: str) -> None:
+        worker.ended_because, worker.wished = why, True
         worker.wake.set()
         if worker.child is not None:
             child = worker.child
             child.signal(signal.SIGTERM)
             asyncio.get_running_loop().call_later(worker.plan.grace, _kill_if_same, worker, child)
 
+    def look_again(self, name: str, why: str) -> None:
+        """Somebody changed the standing of an instance: end it, or let it start, at once."""
+        worker = self._workers.get(name)
+        if worker is None or worker.guard is None:
+            return  # nothing runs under that name now; its standing counts when it is configured
+        worker.guard.left_out = False
+        worker.backoff = self._backoff()
+        if worker.guard.held().standing != "enabled":
+            self._interrupt(worker, why)
+        elif worker.child is None:
+            worker.wake.set()
+
+    def try_left_out(self) -> None:
+        """Those that `startup = "ignore"` left out get another chance, as after a reload."""
+        for worker in self._workers.values():
+            if worker.guard is not None and worker.guard.left_out:
+                worker.guard.left_out = False
+                worker.wake.set()
+
+    def held(self, name: str) -> bool:
+        """Whether somebody wants it not to run: it is disabled or in quarantine."""
+        worker = self._workers.get(name)
+        return worker is not None and worker.state in HELD_STATES
+
     def all_running(self) -> bool:
-        return all(worker.state == "running" for worker in self._workers.values())
+        """All that may run."""
+        settled = ("running", *HELD_STATES)
+        return all(worker.state in settled for worker in self._workers.values())
 
     def names(self) -> list[str]:
         return list(self._workers)
@@ -155,7 +174,7 @@ class Supervisor:
 
     async def add(self, plan: WorkerPlan) -> None:
         """Start it and keep it; whether it works is not waited for."""
-        self._begin(_Worker(plan, self._backoff()))
+        self._begin(self._new(plan))
 
     async def remove(self, name: str) -> None:
         """Stop it in an orderly way and forget it. Raises UnknownWorkerError."""
@@ -165,16 +184,20 @@ class Supervisor:
     async def replace(self, plan: WorkerPlan, *, ready_seconds: float) -> bool:
         """Stop the old, then start the new; True once it has reported that it works.
 
-        If it does not within `ready_seconds`, the old one runs again.
+        If it does not within `ready_seconds`, the old one runs again. What somebody holds back is
+        replaced without being started; what the host had put into quarantine is tried.
         """
         old = self._known(plan.name)
         await self._leave(old)
-        new = _Worker(plan, self._backoff())
+        new = self._new(plan)
+        before = new.guard.forgive(old.plan.fingerprint) if new.guard else None
         self._begin(new)
         if await self._running(new, ready_seconds):
             return True
         await self._leave(new)
-        self._begin(_Worker(old.plan, self._backoff()))
+        if new.guard is not None and before is not None:
+            new.guard.hold_again(before)
+        self._begin(self._new(old.plan))
         return False
 
     async def swap(self, plan: WorkerPlan, *, ready_seconds: float) -> bool:
@@ -189,7 +212,7 @@ class Supervisor:
             return False
         old.leaving = True
         leaving = self._tasks[plan.name]
-        self._begin(_Worker(plan, self._backoff(), adopted=child))
+        self._begin(self._new(plan, adopted=child))
         await self._end(old, leaving)
         return True
 
@@ -227,9 +250,10 @@ class Supervisor:
 
     async def _running(self, worker: _Worker, seconds: float) -> bool:
         until = time.monotonic() + seconds
-        while worker.state != "running" and time.monotonic() < until:
+        while worker.state not in ("running", *HELD_STATES) and time.monotonic() < until:
             await asyncio.sleep(0.05)
-        return worker.state == "running"
+        wanted = worker.guard is not None and worker.guard.held().by_person
+        return worker.state == "running" or wanted
 
     async def stop(self) -> None:
         """Stop stage by stage; a worker that takes longer than its grace is killed."""
@@ -239,6 +263,7 @@ class Supervisor:
         for stage in sorted({worker.plan.stage for worker in self._workers.values()}):
             members = [w for w in self._workers.values() if w.plan.stage == stage]
             await asyncio.gather(*(self._stop_one(worker) for worker in members))
+        await self._server.stop()
 
     async def _stop_one(self, worker: _Worker) -> None:
         task = self._tasks.get(worker.plan.name)
@@ -258,43 +283,84 @@ class Supervisor:
 
     async def _keep(self, worker: _Worker) -> None:
         """The life of one worker, over all its processes."""
-        while not self._stopping and not worker.leaving:
+        while await self._may_run(worker):
             began = time.monotonic()
-            error = await self._run_once(worker)
-            if self._stopping or worker.leaving:
+            error, code = await self._run_once(worker)
+            if self._over(worker):
                 break
-            asked = worker.ended_because.startswith("a restart")
-            pause = 0.0 if asked else worker.backoff.pause(time.monotonic() - began)
+            wished, worker.wished, worker.ended_because = worker.wished, False, ""
+            if worker.guard is not None and not wished and code is not None:
+                self._judge(worker, worker.guard, code, error)
+            pause = 0.0 if wished else worker.backoff.pause(time.monotonic() - began)
             worker.restarts += 1
+            held = worker.guard is not None and worker.guard.is_held
             _log.log(
-                logging.INFO if asked else logging.WARNING,
-                "%s ended (%s); next start in %g s", worker.plan.name, error, pause,
+                logging.INFO if wished else logging.WARNING, "%s ended (%s); %s",
+                worker.plan.name, error, "it is held" if held else f"next start in {pause:g} s",
             )  # fmt: skip
-            worker.ended_because = ""
             self._set(worker, "backoff", restarts=worker.restarts, last_error=error)
-            await _pause(worker.wake, pause)
+            if not held:
+                await _pause(worker.wake, pause)
         self._set(worker, "stopped")
 
-    async def _run_once(self, worker: _Worker) -> str:
-        """Start the process and wait for its end; why it ended."""
+    def _over(self, worker: _Worker) -> bool:
+        return self._stopping or worker.leaving
+
+    async def _may_run(self, worker: _Worker) -> bool:
+        """Wait until nobody holds it back; False when it is not kept any longer."""
+        while not self._over(worker):
+            state, reason = worker.guard.holds() if worker.guard is not None else ("", "")
+            if not state:
+                return True
+            self._set(worker, state, last_error=reason)
+            worker.wake.clear()
+            await worker.wake.wait()
+        return False
+
+    def _judge(self, worker: _Worker, guard: Guard, code: int, error: str) -> None:
+        lines = logs.tail(self._data.worker_log(worker.plan.name), 20)
+        verdict = guard.after(code, error, lines)
+        if verdict == "left out":
+            _log.warning("%s cannot be opened and is left out: %s", worker.plan.name, error)
+        elif verdict == "fatal":
+            self._fatal(f"{worker.plan.name} cannot be opened: {error}")
+
+    async def _run_once(self, worker: _Worker) -> tuple[str, int | None]:
+        """Start the process and wait for its end; why it ended, and its code if it had one."""
         before = self._last_error(worker)
-        log = self._data.worker_log(worker.plan.name)
-        logs.put_aside(log)
-        try:
-            plan = worker.plan
-            child = worker.adopted or Child.spawn(
-                plan.command, self._environment(plan), log, pass_fds=plan.pass_fds
-            )
-            worker.adopted = None
-        except OSError as error:
-            return f"it cannot be started: {error}"
-        worker.child, worker.since, worker.beat_seen = child, time.time(), time.monotonic()
-        worker.ended_because = ""
+        worker.ended_because, worker.wished = "", False
         worker.wake.clear()
-        self._set(worker, "starting", since=worker.since)
-        code = await ended(child)
+        try:
+            child = await self._spawn(worker)
+        except OSError as error:
+            return f"it cannot be started: {error}", None
+        worker.child, worker.beat_seen = child, time.monotonic()
+        self._set(worker, worker.state, since=worker.since)
+        if worker.wished or self._over(worker):  # while it was being started
+            child.signal(signal.SIGTERM)
+        code = await child.over()
         worker.child = None
-        return worker.ended_because or self._why(worker, code, before)
+        why = worker.ended_because or self._why(worker, code, before)
+        if isinstance(child, ForkedChild) and child.lost:
+            return "the fork server ended, and it with it", None
+        return why, code
+
+    async def _spawn(self, worker: _Worker) -> Child | ForkedChild:
+        plan, worker.since = worker.plan, time.time()
+        worker.state = "starting"
+        if worker.guard is not None:
+            return await worker.guard.spawn(lambda: self._opened(worker))
+        log = self._data.worker_log(plan.name)
+        logs.put_aside(log)
+        child = worker.adopted or Child.spawn(
+            plan.command, self._environment(plan), log, pass_fds=plan.pass_fds
+        )
+        worker.adopted = None
+        return child
+
+    def _opened(self, worker: _Worker) -> None:
+        if worker.state == "starting":
+            self._set(worker, "running")
 
     def _why(self, worker: _Worker, code: int, before: str | None) -> str:
         """The worker's own last error if it left one, else how it ended and its last words."""
@@ -333,21 +399,40 @@ class Supervisor:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             rows = self._rows()
-            for name, worker in self._workers.items():
-                if worker.child is not None and name in rows:
+            table = Table() if any(w.guard and w.child for w in self._workers.values()) else None
+            for name, worker in list(self._workers.items()):
+                if worker.child is None or name not in rows:
+                    continue
+                if worker.guard is None:
                     self._watch_one(worker, worker.child, rows[name]["beat"])
+                elif table is not None:
+                    self._watch_component(worker, worker.guard, worker.child, table, rows[name])
 
-    def _watch_one(self, worker: _Worker, child: Child, beat: float | None) -> None:
+    def _watch_one(self, worker: _Worker, child: Child | ForkedChild, beat: float | None) -> None:
         """The worker's clock is compared with nothing: what counts is that its beat changes."""
         now = time.monotonic()
         if beat != worker.beat:
             worker.beat, worker.beat_seen = beat, now
             if worker.state == "starting" and beat is not None and beat >= worker.since:
                 self._set(worker, "running")
-        elif now - worker.beat_seen > self.hung_seconds and not worker.ended_because:
-            worker.ended_because = f"no sign of life for {self.hung_seconds:g} s"
-            child.signal(signal.SIGUSR1)  # writes to the log where it hangs
-            asyncio.get_running_loop().call_later(0.5, _kill_if_same, worker, child)
+        elif now - worker.beat_seen > self.hung_seconds:
+            self._end_for(worker, child, f"no sign of life for {self.hung_seconds:g} s")
+
+    def _watch_component(
+        self, worker: _Worker, guard: Guard, child: Child | ForkedChild, table: Table, row: Row
+    ) -> None:
+        reason = guard.breach(table, row)
+        if reason is not None:
+            self._end_for(worker, child, reason)
+        elif worker.state == "running" and time.time() - worker.since > worker.backoff.healthy:
+            guard.settled()
+
+    def _end_for(self, worker: _Worker, child: Child | ForkedChild, reason: str) -> None:
+        if worker.ended_because:
+            return
+        worker.ended_because = reason
+        child.signal(signal.SIGUSR1)  # writes to the log what it was doing
+        asyncio.get_running_loop().call_later(0.2, _kill_if_same, worker, child)
 
 
 async def _told(descriptor: int, seconds: float) -> bool:
@@ -365,14 +450,7 @@ async def _told(descriptor: int, seconds: float) -> bool:
 
 async def ended(child: Child) -> int:
     """Wait for a child's end without polling; its exit code."""
-    loop = asyncio.get_running_loop()
-    over = asyncio.Event()
-    loop.add_reader(child.pidfd, over.set)
-    try:
-        await over.wait()
-    finally:
-        loop.remove_reader(child.pidfd)
-    return child.finish()
+    return await child.over()
 
 
 async def _pause(wake: asyncio.Event, seconds: float) -> None:

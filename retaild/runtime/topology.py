@@ -125,10 +125,14 @@ class Basis:
 
     def _instances(self, facts: dict[KeyPath, Any]) -> Iterator[WorkerPlan]:
         for kind, name, instance in self.settings.instances():
-            if self.plan_instance is not None and kind in ISOLATED_KINDS:
+            if self.plan_instance is not None and self._is_needed(kind):
                 plan = self.plan_instance(kind, name, instance, self.data, self.config)
                 own = name if kind in MANY_PLUGINS else ""
                 yield replace(plan, fingerprint=fingerprint({kind}, own, facts))
+
+    def _is_needed(self, kind: str) -> bool:
+        """Nobody is asked who they are while everybody may come in."""
+        return kind in ISOLATED_KINDS and (kind != "identity" or self.settings.access_required)
 
     def _worker(self, kind: str, entry: str, facts: dict[KeyPath, Any]) -> WorkerPlan:
         stated = None if ENTRIES.get(kind) == entry else entry

@@ -1,0 +1,84 @@
+"""What the supervisor keeps alive: plans, each made from the configuration and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retaild.config.paths import DataDir
+from retaild.config.sections import LimitsSection, PluginInstance
+from retaild.host.environments import Launch, launch_of
+from retaild.runtime.component import process_name
+from retaild.runtime.isolation.birth import Order
+
+
+@dataclass(frozen=True, slots=True)
+class Isolated:
+    """How one component of a plugin lives in its own process."""
+
+    order: Order
+    limits: LimitsSection = field(default_factory=LimitsSection)
+    startup: str = "retry"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlan:
+    """A worker to keep alive. Workers of a lower `stage` are stopped first."""
+
+    name: str
+    kind: str
+    command: tuple[str, ...] = ()
+    stage: int = 0
+    #: Seconds it gets for an orderly end before it is killed.
+    grace: float = 4.0
+    #: What it was made from: a plan with the same fingerprint need not be replaced.
+    fingerprint: str = ""
+    #: Descriptors that the process inherits, and what tells it so in its environment.
+    pass_fds: tuple[int, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    #: Forked by the fork server, instead of `command`.
+    isolated: Isolated | None = None
+
+
+#: Sources end first: what they sent is acknowledged while the hub still runs. Then the doors, then
+#: the stream, which carries what they let in to the lake, and the sinks, which may tell of it.
+STAGES = {"source": -1, "ingest": 0, "serve": 0, "identity": 0, "stream": 1, "alert": 1}
+#: The server lets requests that it has begun end. In an orderly end all stages together stay below
+#: ten seconds.
+GRACES = {"serve": 5.5, "source": 2.5, "identity": 2.5}
+
+
+def plan_worker(
+    kind: str, data: DataDir, config: Path | None, entry: str | None = None
+) -> WorkerPlan:
+    command = [sys.executable, "-m", "retaild.runtime.worker", kind, "--data", str(data.root)]
+    command += ["--config", str(config)] if config else []
+    command += ["--entry", entry] if entry else []
+    return WorkerPlan(kind, kind, tuple(command), STAGES.get(kind, 0), GRACES.get(kind, 4.0))
+
+
+def plan_instance(
+    kind: str,
+    name: str,
+    instance: PluginInstance,
+    data: DataDir,
+    config: Path | None,
+    *,
+    entry: str | None = None,
+    launch: Launch | None = None,
+) -> WorkerPlan:
+    """A component in a process of its own; `entry` runs instead of its kind's own runner."""
+    launch = launch or launch_of(kind, instance.plugin, data)
+    order = Order(
+        process_name(kind, name), kind, name, str(data.root),
+        config=str(config) if config else None,
+        entry=entry,
+        python=str(launch.python) if launch.python else None,
+        path=launch.path,
+        memory_mib=instance.limits.memory_mib,
+    )  # fmt: skip
+    return WorkerPlan(
+        order.name, kind, stage=STAGES.get(kind, 0), grace=GRACES.get(kind, 4.0),
+        isolated=Isolated(order, instance.limits, instance.startup),
+    )  # fmt: skip
