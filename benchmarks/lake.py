@@ -2,9 +2,9 @@
 
     python -m benchmarks.lake [--runs 3]
 
-Two processes as in the daemon, the doors (tabular source, card guard, log) and the stream
-processor, both started before the clock. Prints JSON: seconds and rows a second of the import (to
-queryable silver; `all`: bronze and windows too), of the stream alone on a filled log, of a bare
+Three processes as in the daemon, the source (tabular), the hub (checks, card guard, log) and the
+stream processor, all started before the clock. Prints JSON: seconds and rows a second of the import
+(to queryable silver; `all`: bronze and windows too), of the stream alone on a filled log, of a bare
 `write_deltalake` of silver's rows, their ratios, peak memory, seconds of each gold table, and
 whether the sums are right.
 """
@@ -18,8 +18,10 @@ import resource
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -31,14 +33,18 @@ from retaild_plugins.batch.duckdb.config import DuckDBConfig
 from retaild_plugins.batch.duckdb.engine import DuckDBEngine
 from retaild_plugins.buses.embedded.config import EmbeddedLogConfig
 from retaild_plugins.buses.embedded.log import EmbeddedLog
-from retaild_plugins.sources.tabular.plugin import retaild_sources
 from retaild_plugins.streams.embedded.config import EmbeddedStreamConfig
 from retaild_plugins.streams.embedded.processor import EmbeddedProcessor
 
 from retaild.api import BuildContext, Lake
+from retaild.host.registry import PluginRegistry
 from retaild.pipeline.batch import batch_tables
 from retaild.pipeline.streams import STREAM_APP, carried_offset
-from retaild.runtime.ingest_append import append_batch
+from retaild.runtime.component import ComponentContext
+from retaild.runtime.component.source import run
+from retaild.runtime.context import WorkerContext, surroundings
+from retaild.runtime.ingest_hub import Hub
+from retaild.runtime.state import State
 
 TILLS = Path(__file__).parents[1] / "retaild" / "demo" / "data" / "online_retail.parquet"
 ROWS, SUM = 541_909, Decimal("9747747.934")
@@ -70,7 +76,8 @@ def main() -> None:
             **_rates("bare", [run["seconds"] for run in bare]),
             "import_doors_seconds": statistics.median(run["doors_seconds"] for run in imports),
             "import_all_seconds": statistics.median(run["all_seconds"] for run in imports),
-            "import_doors_peak_mib": max(run["doors_peak_mib"] for run in imports),
+            "import_source_peak_mib": max(run["source_peak_mib"] for run in imports),
+            "import_hub_peak_mib": max(run["hub_peak_mib"] for run in imports),
             "import_stream_peak_mib": max(run["stream_peak_mib"] for run in imports),
             "sums_are_right": all(run["right"] for run in imports),
             "gold": in_process(_gold, root / "import0" / "lake", root / "gold"),
@@ -97,18 +104,24 @@ def _rounded(value: Any) -> Any:
 
 def imported(root: Path) -> dict[str, Any]:
     """Doors and stream side by side: seconds until all of silver is there."""
-    _log(root).close()
+    _configure(root)
+    log = _log(root)
     ready, go, done = _spawn.Event(), _spawn.Event(), _spawn.Event()
-    answers = _spawn.Queue()
-    doors = _spawn.Process(target=_doors, args=(root, ready, go, answers))
-    stream = _spawn.Process(target=_stream, args=(root, done, answers))
-    doors.start()
-    stream.start()
+    answers, peaks = _spawn.Queue(), _spawn.Queue()
+    processes = [
+        _spawn.Process(target=_hub, args=(root, done, peaks)),
+        _spawn.Process(target=_source, args=(root, ready, go, done, peaks)),
+        _spawn.Process(target=_stream, args=(root, done, answers)),
+    ]
+    for process in processes:
+        process.start()
     ready.wait()
     assert answers.get() == "stream ready"
     began = time.perf_counter()
     go.set()
-    told = answers.get()
+    while log.end().rows < ROWS:
+        time.sleep(0.01)
+    told = {"offset": log.end().offset, "seconds": time.perf_counter() - began}
     lake = Lake(root / "lake")
     while (lake.committed("silver.sale", STREAM_APP) or 0) < told["offset"]:
         time.sleep(0.02)
@@ -119,14 +132,17 @@ def imported(root: Path) -> dict[str, Any]:
     everything = time.perf_counter() - began
     done.set()
     stream_peak = answers.get()
-    doors.join()
-    stream.join()
+    doors = dict(peaks.get() for _ in range(2))
+    for process in processes:
+        process.join()
+    log.close()
     right = rows == ROWS and _sum(lake) == SUM
     return {
         "seconds": seconds,
         "doors_seconds": told["seconds"],
         "all_seconds": everything,
-        "doors_peak_mib": told["peak_mib"],
+        "source_peak_mib": doors["source"],
+        "hub_peak_mib": doors["hub"],
         "stream_peak_mib": stream_peak,
         "right": right,
     }
@@ -143,19 +159,68 @@ def _log(root: Path) -> EmbeddedLog:
     return log
 
 
-def _doors(root: Path, ready: Event, go: Event, answers: Any) -> None:
-    (spec,) = retaild_sources()
-    config = spec.config.model_validate({"path": TILLS, "columns": COLUMNS, "lines": LINES})
-    context = BuildContext("tills", root / "source", root / "lake", timezone="Europe/London")
-    source, log = spec.build(config, context), _log(root)
-    source.open(None)
-    ready.set()
-    go.wait()
-    began = time.perf_counter()
-    while (batch := source.poll()) is not None:
-        append_batch(log, batch)
-    seconds = time.perf_counter() - began
-    answers.put({"offset": log.end().offset, "seconds": seconds, "peak_mib": _peak_mib()})
+def _configure(root: Path) -> None:
+    root.mkdir(parents=True)
+    (root / "retaild.toml").write_text(
+        f"""
+[retaild]
+timezone = "Europe/London"
+[source.tills]
+plugin = "tabular"
+path = "{TILLS}"
+columns = {{ {", ".join(f'{name} = "{column}"' for name, column in COLUMNS.items())} }}
+lines = {{ {", ".join(f"{name} = '{pattern}'" for name, pattern in LINES.items())} }}
+"""
+    )
+
+
+def _until(done: Event) -> threading.Event:
+    """What a signal is for a worker."""
+    stop = threading.Event()
+
+    def wait() -> None:
+        done.wait()
+        stop.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return stop
+
+
+def _hub(root: Path, done: Event, peaks: Any) -> None:
+    settings, data = surroundings(root / "retaild.toml", root)
+    state, plugins = State(data.state_db), PluginRegistry.load(data)
+    log = _log(root)
+    Hub(WorkerContext("ingest", settings, data, plugins, state, _until(done)), log).run()
+    log.close()
+    peaks.put(("hub", _peak_mib()))
+
+
+def _source(root: Path, ready: Event, go: Event, done: Event, peaks: Any) -> None:
+    settings, data = surroundings(root / "retaild.toml", root)
+    plugins = PluginRegistry.load(data)
+    spec = plugins.spec("source", "tabular")
+
+    def build(config: Any, context: BuildContext) -> Any:
+        source = spec.build(config, context)
+        poll = source.poll
+
+        def gated() -> Any:
+            ready.set()
+            go.wait()
+            return poll()
+
+        source.poll = gated
+        return source
+
+    plugins._built["source", "tabular"] = replace(spec, build=build)
+    state = State(data.state_db)
+    run(
+        ComponentContext(
+            "source.tills", settings, data, plugins, state, _until(done),
+            kind="source", instance="tills",
+        )
+    )  # fmt: skip
+    peaks.put(("source", _peak_mib()))
 
 
 def _stream(root: Path, done: Event, answers: Any) -> None:

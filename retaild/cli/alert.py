@@ -75,7 +75,10 @@ def _tell_alerts(alerts: list[dict[str, Any]], empty: str) -> None:
 
 
 @make(group=command, name="history", help="List alerts that are over, the latest first.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True,
+    help="At most so many rows.",
+)  # fmt: skip
 @click.option("--messages", is_flag=True, help="List messages to the sinks instead.")
 @click.option("--sink", default="", help="Only messages to this sink.")
 def history(session: Session, limit: int, messages: bool, sink: str) -> None:

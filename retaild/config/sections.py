@@ -39,11 +39,11 @@ def is_loopback(host: str) -> bool:
 
 def _address(host: str) -> str:
     try:
-        known = host == "localhost" or ip_address(host)
+        if host != "localhost":
+            ip_address(host)
     except ValueError:
-        known = False
-    if not known:
-        raise ValueError(f"{host!r} is no IP address; write one of this machine, or 0.0.0.0")
+        wanted = "write one of this machine, or 0.0.0.0"
+        raise ValueError(f"{host!r} is no IP address; {wanted}") from None
     return host
 
 

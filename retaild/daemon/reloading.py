@@ -42,7 +42,7 @@ class ReloadRunningError(RetaildError):
     def __init__(self, number: int) -> None:
         super().__init__(
             f"A reload (number {number}) is under way.",
-            hint="Wait until it is done (`retaildctl reload --watch`), then ask again.",
+            hint="Wait until it is done (`retaildctl status` says when), then ask again.",
         )
 
 

@@ -12,8 +12,10 @@ import importlib
 import logging
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -101,7 +103,7 @@ async def _drain(server: Server) -> None:
 def _config(
     context: WorkerContext, app: Any, certificate: Certificate | None = None
 ) -> uvicorn.Config:
-    tls = certificate and (lambda *_: certificate.context)
+    tls = None if certificate is None else partial(_context_of, certificate)
     return uvicorn.Config(
         app,
         http="httptools",
@@ -115,6 +117,11 @@ def _config(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+def _context_of(certificate: Certificate, *_: object) -> ssl.SSLContext:
+    """As it is now: the files may have been renewed."""
+    return certificate.context
 
 
 class Server(uvicorn.Server):

@@ -37,6 +37,9 @@ def test_there_is_what_was_promised() -> None:
         model:list,compare,promote,rollback deadletter:list,show,replay config:show,path
         price:show,history,what-if,list,propose,approve,reject lake:tables,show,history
         worker:list,restart alert:list,show,ack,silence,unsilence,test,history
+        plugin:new,install,upgrade,rollback,versions,remove,resume,enable,disable,quarantine
+        user:list,add,password,role,disable,enable,remove key:create,list,revoke audit:list,verify
+        doctor lake:export reload config:history backup:create,list,verify,restore bundle:debug
     """
     names = set()
     for word in promised.split():

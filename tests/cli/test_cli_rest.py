@@ -50,10 +50,17 @@ def url() -> Iterator[str]:
 
 
 def test_requests_are_written_as_agreed(url: str) -> None:
-    assert call(url, "GET", f"/customers/{segment('a/b ?')}", None, {"count": 3, "q": None}) == {
+    assert call(
+        {"url": url},
+        "secret",
+        "GET",
+        f"/customers/{segment('a/b ?')}",
+        None,
+        {"count": 3, "q": None},
+    ) == {"ok": True}
+    assert call({"url": url}, "secret", "POST", "/recommendations/basket", {"items": []}, {}) == {
         "ok": True
     }
-    assert call(url, "POST", "/recommendations/basket", {"items": []}, {}) == {"ok": True}
     assert SEEN == [
         ("GET", "/api/v1/customers/a%2Fb%20%3F?count=3", b""),
         ("POST", "/api/v1/recommendations/basket", b'{"items": []}'),
@@ -62,15 +69,15 @@ def test_requests_are_written_as_agreed(url: str) -> None:
 
 def test_problems_speak_for_themselves(url: str) -> None:
     with pytest.raises(ProblemError, match="There is no customer") as raised:
-        call(url, "GET", "/gone", None, {})
+        call({"url": url}, "secret", "GET", "/gone", None, {})
     assert raised.value.key == "customer.unknown"
     assert exits.exit_code(raised.value) == exits.NOT_FOUND
     with pytest.raises(ProblemError) as raised:
-        call(url, "GET", "/busy", None, {})
+        call({"url": url}, "secret", "GET", "/busy", None, {})
     assert exits.exit_code(raised.value) == exits.BUSY
 
 
 def test_nobody_there() -> None:
     with pytest.raises(UnreachableError, match="refused") as raised:
-        call("http://127.0.0.1:9", "GET", "/x", None, {})
+        call({"url": "http://127.0.0.1:9"}, "secret", "GET", "/x", None, {})
     assert exits.exit_code(raised.value) == exits.NOT_RUNNING

@@ -60,12 +60,13 @@ class ForkServer:
 
     def run(self) -> None:
         while True:
-            ready, _, _ = select.select([self._connection, self._wake], [], [])
+            watched = [self._connection.fileno(), self._wake]
+            ready, _, _ = select.select(watched, [], [])
             if self._wake in ready:
                 with suppress(BlockingIOError):
                     os.read(self._wake, 4096)
             self._reap()
-            if self._connection in ready and not self._serve():
+            if watched[0] in ready and not self._serve():
                 family.kill_strays(os.getpid(), ())
                 return
 
