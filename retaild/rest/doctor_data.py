@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,18 +67,22 @@ class DoctorData:
 
     async def _run(self, *arguments: str) -> dict[str, Any]:
         command = ["-m", "retaild.runtime.doctor", "--data", str(self.data.root), *arguments]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            said, complaint = await asyncio.wait_for(process.communicate(), TIMEOUT_SECONDS)
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                process.kill()
-            raise ExaminationError(f"it took longer than {TIMEOUT_SECONDS:.0f} s") from None
-        if process.returncode != 0:
-            last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:]
-            raise ExaminationError(last[0] if last else f"exit code {process.returncode}")
+        # In a thread: the event loop's own way to start processes is not safe beside threads.
+        said = await asyncio.to_thread(_output, [sys.executable, *command])
         answer: dict[str, Any] = json.loads(said)
         return answer
+
+
+def _output(command: list[str]) -> bytes:
+    """What it prints. Blocks; raises ExaminationError."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_SECONDS,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise ExaminationError(f"it took longer than {TIMEOUT_SECONDS:.0f} s") from None
+    if done.returncode != 0:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise ExaminationError(last[0] if last else f"exit code {done.returncode}")
+    return done.stdout
