@@ -35,7 +35,7 @@ pattern = "*.csv"
 settle_seconds = 0
 """
 HEADER = "receipt_id,product_id,quantity,unit_price,event_time\n"
-WORKERS = ("ingest", "stream", "serve")
+WORKERS = ("ingest", "stream", "serve", "source.tills", "source.web")
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 40.0) -> Any:
@@ -163,9 +163,11 @@ def test_a_changed_source_loses_and_doubles_nothing(shop: Any) -> None:
             limit = {"north": 100, "south": 101, "east": 102}[store]
             text = shop.config.read_text().split("\nmax_row_bytes")[0].rstrip()
             shop.config.write_text(f"{text}\nmax_row_bytes = {limit}000\n")
-            before = {name: shop.worker(name)["pid"] for name in ("stream", "serve")}
+            others = ("ingest", "stream", "serve", "source.tills")
+            before = {name: shop.worker(name)["pid"] for name in others}
             found = reload(shop)
             assert found["state"] == "done", found
+            assert found["touched"]["replaced"] == ["source.web"]
             assert {name: shop.worker(name)["pid"] for name in before} == before
             time.sleep(0.5)
         for one in (tills, web):
@@ -197,6 +199,69 @@ def test_a_source_that_cannot_work_is_taken_back_and_all_flows_on(shop: Any) -> 
         assert "encoding" in found["faults"][0]["path"]
         tills.end()
         settled(shop, tills.written)
+
+
+BRITTLE = """\
+import os
+from retaild.api import Config, SourceSpec, hookimpl
+
+class BrittleConfig(Config):
+    breaks: bool = False
+
+class Brittle:
+    def __init__(self, config):
+        self.config = config
+    def open(self, position):
+        pass
+    def poll(self):
+        if self.config.breaks:
+            print("brittle breaks", flush=True)
+            os._exit(3)
+    def close(self):
+        pass
+
+@hookimpl
+def retaild_sources():
+    return [SourceSpec(name="brittle", summary="Breaks when told to.", config=BrittleConfig,
+                       build=lambda config, context: Brittle(config), families=("sale",))]
+"""
+
+
+def install(site: Path) -> None:
+    """A stranger's package, as pip would leave it."""
+    info = site / "acme_brittle-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "acme_brittle.py").write_text(BRITTLE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-brittle\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[retaild.plugins]\nbrittle = acme_brittle\n")
+
+
+def test_a_source_that_opens_and_then_dies_is_taken_back(start: Start, tmp_path: Path) -> None:
+    """It builds, passes its probe and opens; its first poll ends the process."""
+    install(tmp_path / "site")
+    root = Path(__file__).parents[2]
+    path = f"{root}:{root / 'plugins'}:{Path(__file__).parent}:{tmp_path / 'site'}"
+    (tmp_path / "tills").mkdir()
+    (tmp_path / "web").mkdir()
+    text = CONFIG + '[source.brittle]\nplugin = "brittle"\nbreaks = false\n'
+    daemon = start("real", config=text, PYTHONPATH=path)
+    names = (*WORKERS, "source.brittle")
+    wait_for(daemon.status)
+    for name in names:
+        wait_for(lambda name=name: daemon.worker(name).get("state") == "running", 60)
+    before = {name: daemon.worker(name)["pid"] for name in names}
+    with Tills(tmp_path / "tills", "t") as tills:
+        edit(daemon, "breaks = false", "breaks = true")
+        found = reload(daemon)
+        assert found["state"] == "returned", found
+        assert "source.brittle does not work" in found["error"]
+        assert any("brittle breaks" in line for line in found["log"]), found["log"]
+        wait_for(lambda: daemon.worker("source.brittle").get("state") == "running", 30)
+        after = {name: daemon.worker(name)["pid"] for name in names}
+        assert after.pop("source.brittle") != before.pop("source.brittle")
+        assert after == before
+        tills.end()
+        settled(daemon, tills.written)
 
 
 @pytest.mark.timeout(900)
