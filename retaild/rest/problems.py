@@ -48,7 +48,14 @@ _STATUS = {
     "serve.too_many_streams": 503,
     "transient": 503,
 }
-_ENDINGS = {"unknown": 404, "running": 409, "busy": 409, "queued": 409, "conflict": 409}
+_ENDINGS = {
+    "unknown": 404,
+    "not_found": 404,
+    "running": 409,
+    "busy": 409,
+    "queued": 409,
+    "conflict": 409,
+}
 
 
 class Problem(BaseModel):
