@@ -29,7 +29,7 @@ def disk(patient: Patient) -> Iterator[Finding]:
     )
     hint = (
         "Shorten lake.bronze_days, lake.log_hours or lake.vacuum_hours, remove old backups, or "
-        "give the data directory a larger disk. `retaildctl lake tables` shows what takes the space."
+        "give the data directory a larger disk. `retaildctl lake tables` shows what takes space."
     )
     soon = found.days_left is not None and found.days_left < _FEW_DAYS
     if found.free_share < _FULL_SHARE or (soon and (found.days_left or 0) < 2):
