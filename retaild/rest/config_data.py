@@ -19,7 +19,7 @@ CHECK_SECONDS = 130.0
 
 
 class NoConfigurationError(RetaildError):
-    key = "config.not_found"
+    key = "config.unknown"
 
     def __init__(self, number: int | None) -> None:
         name = f"configuration {number}" if number else "configuration in force"

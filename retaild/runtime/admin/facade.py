@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from retaild.api.lake import Lake
+from retaild.config.live import LiveSettings
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
 from retaild.host.registry import PluginRegistry
@@ -27,7 +29,12 @@ class Admin:
 
     @property
     def settings(self) -> Settings:
-        return self.context.settings
+        """In force now, also what was reloaded since this process began."""
+        return self._live.now()
+
+    @cached_property
+    def _live(self) -> LiveSettings:
+        return LiveSettings(self.context.data, self.context.settings)
 
     @property
     def data(self) -> DataDir:
