@@ -57,8 +57,10 @@ class DoctorData:
 
     async def fix(self, finding: str) -> dict[str, Any]:
         """Apply one finding's fix: `done` in words, `failed`. Raises UnknownFindingError."""
+        if not finding.isprintable():  # no process takes a zero byte as an argument
+            raise UnknownFindingError(repr(finding))
         async with self._lock:
-            answer = await self._run("--fix", finding)
+            answer = await self._run(f"--fix={finding}")
             self._newest = None
         applied = next(iter(answer["applied"]), None)
         if applied is None:

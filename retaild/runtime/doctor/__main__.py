@@ -12,7 +12,7 @@ from pathlib import Path
 
 from retaild.config.active import ActiveStore
 from retaild.config.paths import DataDir
-from retaild.runtime.doctor.examination import examine, mend
+from retaild.runtime.doctor.examination import CHECKS, examine, mend
 from retaild.runtime.doctor.patient import Patient
 
 
@@ -24,8 +24,9 @@ def main() -> int:
     options = parser.parse_args()
     data = DataDir(options.data)
     patient = Patient(data, options.config or _started_with(data))
-    only = [options.fix.partition(":")[0]] if options.fix else []
-    findings = examine(patient, only)
+    named = options.fix.partition(":")[0]
+    only = [named] if named else []
+    findings = examine(patient, only) if not named or named in CHECKS else []
     applied = mend([finding for finding in findings if finding.id == options.fix])
     answer = {
         "findings": [finding.public() for finding in findings],
