@@ -254,7 +254,7 @@ def _check_events(table: pa.Table, instance: str) -> None:
                 raise WrongBatchError(f"its column {field.name} has longer texts than {longest}")
     if pc.min(pc.binary_length(table.column("event_id"))).as_py() == 0:
         raise WrongBatchError("some of its events have no id")
-    if not pc.all(pc.equal(table.column("source"), instance)).as_py():
+    if pc.unique(table.column("source")).to_pylist() != [instance]:
         raise WrongBatchError(f"some of its events name another source than {instance!r}")
 
 
@@ -270,6 +270,8 @@ def _longest(column: pa.ChunkedArray) -> int:
 
 
 def _letters(body: memoryview, instance: str) -> tuple[DeadLetter, ...]:
+    if not len(body):
+        return ()
     rows = _table(body, DeadLetter.family).to_pylist()
     try:
         letters = tuple(DeadLetter.model_validate(row) for row in rows)

@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from retaild.api.bus import Bus, Entry
 from retaild.api.errors import TransientError
 from retaild.api.source import SourceBatch
+from retaild.events import arrow_schema
 from retaild.events.cards import mask
 from retaild.runtime.backoff import Backoff
 from retaild.runtime.component import process_name
 from retaild.runtime.component.channel import (
     Channel,
+    Frame,
     FrameError,
     LostError,
     listen,
@@ -33,7 +35,7 @@ from retaild.runtime.component.channel import (
 from retaild.runtime.context import WorkerContext
 from retaild.runtime.ingest_append import Taken, guarded_entries
 from retaild.runtime.ingest_backlog import Backlog
-from retaild.runtime.ingest_frames import SOCKET, read_batch
+from retaild.runtime.ingest_frames import SOCKET, read_batch, write_batch
 from retaild.runtime.ingest_peer import HELLO_SECONDS, Peer, RefusedHelloError
 from retaild.runtime.ingest_record import record
 
@@ -85,6 +87,7 @@ class Hub:
 
         Raises what the log raises, if it is not for now.
         """
+        warm_up()
         listener = listen(self.context.data.run, SOCKET)
         self._selector.register(listener, selectors.EVENT_READ)
         try:
@@ -262,6 +265,25 @@ class Hub:
         for peer in self.peers:
             if peer.open:
                 peer.wait(why)
+
+
+def warm_up() -> None:
+    """Have what the first batch needs imported before it comes: a third of a second less for it.
+
+    Made of bytes: to look into a Python value, pyarrow imports all of pandas.
+    """
+    import pyarrow as pa
+
+    schema = arrow_schema("stock")
+    parts = {True: (b"\0\0\0\0\1\0\0\0", b"0"), False: (bytes(16),)}
+    columns = [
+        pa.Array.from_buffers(
+            field.type, 1, [None, *map(pa.py_buffer, parts[pa.types.is_string(field.type)])]
+        )
+        for field in schema
+    ]
+    frame = write_batch(SourceBatch("stock", pa.Table.from_arrays(columns, schema=schema), {}), 0)
+    guarded_entries(read_batch(Frame(frame.head, frame.body), "0"))
 
 
 def _alive(pid: int) -> bool:

@@ -365,9 +365,10 @@ class Supervisor:
     def _why(self, worker: _Worker, code: int, before: str | None) -> str:
         """The worker's own last error if it left one, else how it ended and its last words."""
         own = self._last_error(worker)
-        if code > 0 and own and own != before:
-            return own
         words = logs.tail(self._data.worker_log(worker.plan.name), 1) if code > 0 else []
+        # The same error once more leaves the same words in the state: then the log tells.
+        if code > 0 and own and (own != before or (words and words[0].endswith(own))):
+            return own
         return (
             f"{describe_exit(code)}; its last words: {words[0]}" if words else describe_exit(code)
         )

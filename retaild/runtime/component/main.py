@@ -110,7 +110,9 @@ def _end(context: ComponentContext, code: int, reason: str) -> int:
 if __name__ == "__main__":
     _code = EXIT_FAILURE
     try:
-        _code = main(Order.of(json.loads(sys.argv[1])))
+        _order = Order.of(json.loads(sys.argv[1]))
+        sys.path[:0] = _order.path
+        _code = main(_order)
     except Exception:
         logging.exception("the component cannot start")
     finally:

@@ -48,7 +48,7 @@ class Broker:
         Raises BrokerAwayError, BrokerRefusedError, ConfigError.
         """
         self._client = client = self._made()
-        expiry = Properties(PacketTypes.CONNECT)
+        expiry = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         # A check has a session of its own, which ends with it.
         expiry.SessionExpiryInterval = self._config.session_hours * 3600 if subscribe else 0
         expiry.ReceiveMaximum = self._config.max_unconfirmed

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -54,7 +55,7 @@ class Mapper:
         segments = topic.split("/")
         repeated: Counter[str] = Counter()
         return [
-            self._event(lambda path, item=item: _find(path, item, told), segments, repeated)
+            self._event(partial(_find, item=item, whole=told), segments, repeated)
             for item in self._items(told)
         ]
 

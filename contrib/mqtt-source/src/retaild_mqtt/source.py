@@ -131,7 +131,7 @@ class MqttSource:
 
     def _new(self, message: MQTTMessage) -> str | None:
         """The message's digest, or None if it was taken before."""
-        digest = _digest(message.topic, message.payload)
+        digest = _digest(message.topic, bytes(message.payload))
         if message.qos == 0:
             return digest
         taken = self._taken.get(digest)
@@ -155,7 +155,7 @@ class MqttSource:
             if len(message.payload) > self._config.max_payload_bytes:
                 limit = self._config.max_payload_bytes
                 raise MessageError("size", f"It has more than {limit} bytes (max_payload_bytes).")
-            draft.events += mapper.events(message.topic, message.payload)
+            draft.events += mapper.events(message.topic, bytes(message.payload))
         except MessageError as error:
             draft.letters.append(self._letter(message, draft.family, error, digest))
 
@@ -193,7 +193,7 @@ class MqttSource:
     ) -> DeadLetter:
         """A message states no time: the letter's is when it came."""
         place = f"{message.topic[:1900]} {digest}"
-        raw = message.payload[: self._config.max_payload_bytes]
+        raw = bytes(message.payload[: self._config.max_payload_bytes])
         source = self._context.instance
         return DeadLetter(
             event_id=event_id("dead_letter", {"source": source, "place": place, "raw": raw}),

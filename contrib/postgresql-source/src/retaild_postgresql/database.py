@@ -114,7 +114,7 @@ class Database:
 
     def _query(self) -> sql.Composable:
         # As literal text of the configuration: a % in it is no placeholder.
-        return sql.SQL(self._config.query.replace("%", "%%"))  # type: ignore[arg-type]
+        return sql.SQL(self._config.query.replace("%", "%%"))
 
     def _executed(self, query: sql.Composed, values: tuple[Any, ...]) -> psycopg.Cursor[Row]:
         connection = self._connection
