@@ -195,9 +195,13 @@ class Supervisor:
         if await self._running(new, ready_seconds):
             return True
         await self._leave(new)
+        again = self._new(old.plan)
         if new.guard is not None and before is not None:
             new.guard.hold_again(before)
-        self._begin(self._new(old.plan))
+        elif again.guard is not None:
+            # The new one's failures are not the old one's.
+            again.guard.forgive(plan.fingerprint)
+        self._begin(again)
         return False
 
     async def swap(self, plan: WorkerPlan, *, ready_seconds: float) -> bool:
