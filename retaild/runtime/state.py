@@ -43,7 +43,7 @@ class State:
         if connection is None:
             connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection)
             # WAL with NORMAL survives a killed process; what must survive a power cut (decisions)
             # is written by `_durably`.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -279,6 +279,25 @@ class State:
 
     def quality(self) -> list[Row]:
         return self.rows("SELECT * FROM quality ORDER BY passed, table_name, check_name")
+
+
+#: So long several processes may take to turn a new file to WAL, in seconds.
+_PATIENCE = 30.0
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn to WAL. SQLite does not wait for another process that does the same to a new file."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 #: Columns that hold JSON text.

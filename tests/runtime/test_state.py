@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -95,3 +97,23 @@ def test_a_file_of_a_newer_version_is_refused_with_what_to_do(tmp_path: Path) ->
     connection.close()
     with pytest.raises(TooNewStateError, match=r"schema 99.*Install the newer version"):
         State(path)
+
+
+_OPENS = """
+import sys
+from pathlib import Path
+from retaild.runtime.state import State
+sys.stdin.readline()
+State(Path(sys.argv[1])).close()
+"""
+
+
+def test_many_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
+    for number in range(5):
+        command = [sys.executable, "-c", _OPENS, str(tmp_path / f"{number}.db")]
+        crowd = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(4)]
+        for process in crowd:
+            assert process.stdin is not None
+            process.stdin.write(b"go\n")
+            process.stdin.close()
+        assert [process.wait(30) for process in crowd] == [0] * 4
