@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from retaild.api.gate import Gate, GateSpec, Verdict
     from retaild.api.identity import Identity, IdentityProvider, IdentityProviderSpec, Role
     from retaild.api.lake import Lake
+    from retaild.api.service import Endpoint, Server, Service, ServiceSpec, Software
     from retaild.api.source import (
         Checkable,
         Confirmable,
@@ -41,6 +42,7 @@ _MODULES = {
     "retaild.api.gate": "Gate GateSpec Verdict",
     "retaild.api.identity": "Identity IdentityProvider IdentityProviderSpec Role",
     "retaild.api.lake": "Lake",
+    "retaild.api.service": "Endpoint Server Service ServiceSpec Software",
     "retaild.api.source": (
         "Checkable Confirmable Position Replayable Source SourceBatch SourceSpec"
     ),
@@ -64,6 +66,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Confirmable",
+    "Endpoint",
     "Entry",
     "FeatureBackend",
     "FeatureBackendSpec",
@@ -81,7 +84,11 @@ __all__ = [
     "Replayable",
     "RetaildError",
     "Role",
+    "Server",
+    "Service",
+    "ServiceSpec",
     "Severity",
+    "Software",
     "Source",
     "SourceBatch",
     "SourceSpec",

@@ -46,6 +46,8 @@ class BuildContext:
     store: str = "main"
     #: Cores a component may keep busy.
     threads: int = 1
+    #: What `retaildctl service install` fetched: see `retaild.api.service.software_home`.
+    software_dir: Path = Path("software")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

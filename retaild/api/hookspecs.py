@@ -12,6 +12,7 @@ from retaild.api.bus import BusSpec
 from retaild.api.feature import FeatureBackendSpec
 from retaild.api.gate import GateSpec
 from retaild.api.identity import IdentityProviderSpec
+from retaild.api.service import ServiceSpec
 from retaild.api.source import SourceSpec
 from retaild.api.stream import StreamProcessorSpec
 from retaild.api.trainer import TrainerSpec
@@ -70,4 +71,10 @@ def retaild_alert_sinks() -> Sequence[AlertSinkSpec]:
 @hookspec
 def retaild_identity_providers() -> Sequence[IdentityProviderSpec]:
     """Who says who somebody is."""
+    return ()
+
+
+@hookspec
+def retaild_services() -> Sequence[ServiceSpec]:
+    """Servers that are fetched, started and watched."""
     return ()

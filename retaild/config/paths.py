@@ -88,6 +88,11 @@ class DataDir:
         """Files handed over for import, until they are read."""
         return self.root / "imports"
 
+    @property
+    def software(self) -> Path:
+        """Servers and engines that were fetched: `software/<name>/current`."""
+        return self.root / "software"
+
     def worker_log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 

@@ -88,6 +88,11 @@ class RetaildSection(Section):
         description="Directory of all state. Default: /var/lib/retaild for /etc/retaild, else "
         "retaild-data beside the configuration file.",
     )
+    software_dir: str = Field(
+        default="",
+        description="Where `retaildctl service install` puts servers and engines. Default: "
+        "software/ in the data directory; a directory of several data directories saves space.",
+    )
     timezone: Annotated[str, AfterValidator(_known_zone)] = Field(
         default="UTC", description="IANA zone of the shop's clocks and of the job schedule."
     )

@@ -42,6 +42,7 @@ MANY_PLUGINS: dict[str, tuple[str, ...]] = {
     "trainer": ("recommender", "price"),
     "gate": ("quality",),
     "alert": (),
+    "service": (),
 }
 #: What runs when, unless configured otherwise; `docs` of etc/retaild.toml say why.
 DEFAULT_JOBS: dict[str, dict[str, Any]] = {
@@ -80,6 +81,9 @@ class Settings(Section):
     trainer: dict[str, PluginInstance] = Field(default={}, description="What is learned.")
     gate: dict[str, PluginInstance] = Field(default={}, description="Judges of new models.")
     alert: dict[str, PluginInstance] = Field(default={}, description="Who is told of alerts.")
+    service: dict[str, PluginInstance] = Field(
+        default={}, description="Servers that retaild starts and watches."
+    )
     job: dict[str, JobSection] = Field(default={}, description="What runs when.")
     demo: dict[str, Any] = Field(
         default={}, description="Assumptions of `retaildctl demo`, free in form."
@@ -91,6 +95,11 @@ class Settings(Section):
     def base_dir(self) -> Path:
         """Where relative paths of the configuration start."""
         return self._base
+
+    def software_dir(self, default: Path) -> Path:
+        """Where fetched servers and engines lie: as configured, else `default`."""
+        stated = self.retaild.software_dir
+        return self._base / stated if stated else default
 
     @property
     def access_required(self) -> bool:

@@ -16,6 +16,7 @@ from retaild.api.bus import BusSpec
 from retaild.api.feature import FeatureBackendSpec
 from retaild.api.gate import GateSpec
 from retaild.api.identity import IdentityProviderSpec
+from retaild.api.service import ServiceSpec
 from retaild.api.source import SourceSpec
 from retaild.api.stream import StreamProcessorSpec
 from retaild.api.trainer import TrainerSpec
@@ -31,6 +32,7 @@ _KINDS: dict[str, tuple[str, type[Spec]]] = {
     "gate": ("retaild_gates", GateSpec),
     "alert": ("retaild_alert_sinks", AlertSinkSpec),
     "identity": ("retaild_identity_providers", IdentityProviderSpec),
+    "service": ("retaild_services", ServiceSpec),
 }
 HOOKS = {kind: hook for kind, (hook, _) in _KINDS.items()}
 KINDS = tuple(HOOKS)

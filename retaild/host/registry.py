@@ -251,5 +251,6 @@ def build_context(kind: str, instance: str, settings: Settings, data: DataDir) -
         timezone=settings.retaild.timezone,
         currency=settings.retaild.currency,
         store=settings.retaild.store,
+        software_dir=settings.software_dir(data.software),
         threads=len(os.sched_getaffinity(0)) if kind in _PARALLEL else 1,
     )

@@ -43,7 +43,15 @@ class WorkerPlan:
 
 #: Sources end first: what they sent is acknowledged while the hub still runs. Then the doors, then
 #: the stream, which carries what they let in to the lake, and the sinks, which may tell of it.
-STAGES = {"source": -1, "ingest": 0, "serve": 0, "identity": 0, "stream": 1, "alert": 1}
+STAGES = {
+    "service": 2,
+    "source": -1,
+    "ingest": 0,
+    "serve": 0,
+    "identity": 0,
+    "stream": 1,
+    "alert": 1,
+}
 #: The server lets requests that it has begun end. In an orderly end all stages together stay below
 #: ten seconds.
 GRACES = {"serve": 5.5, "source": 2.5, "identity": 2.5}

@@ -28,7 +28,7 @@ from retaild.runtime.supervisor import WorkerPlan, plan_worker
 from retaild.runtime.worker_kinds import ENTRIES
 
 #: Kinds that run in processes, and the daemon's own things.
-PROCESSES = frozenset({"ingest", "stream", "serve", "source", "alert", "identity"})
+PROCESSES = frozenset({"ingest", "stream", "serve", "source", "alert", "identity", "service"})
 DAEMON = frozenset({"daemon"})
 #: Read by each job when it starts, or by people only.
 NOTHING: frozenset[str] = frozenset()
@@ -38,6 +38,7 @@ NOTHING: frozenset[str] = frozenset()
 #: here touches every process: slow, but never wrong. A test wants each to be here.
 TOUCHES: Mapping[KeyPath, frozenset[str]] = {
     ("retaild",): PROCESSES,
+    ("retaild", "software_dir"): frozenset({"stream", "service"}),
     ("retaild", "data_dir"): NOTHING,  # cannot be reloaded, see `unreloadable`
     ("retaild", "timezone"): PROCESSES | DAEMON,
     ("retaild", "log_level"): PROCESSES | DAEMON,
@@ -59,6 +60,7 @@ TOUCHES: Mapping[KeyPath, frozenset[str]] = {
     ("trainer",): frozenset({"serve"}),
     ("gate",): NOTHING,
     ("alert",): frozenset({"alert"}),
+    ("service",): frozenset({"service"}),
     ("identity",): frozenset({"identity", "serve"}),
     ("access",): frozenset({"serve"}),
     ("backup",): NOTHING,
