@@ -64,11 +64,17 @@ $(VENV)/dev.stamp: $(VENV)/core.stamp $(LOCKS)/dev.txt
 	@$(PIP) install -q --require-hashes -r $(LOCKS)/dev.txt
 	@touch $@
 
+$(VENV)/appliance.stamp: $(VENV)/core.stamp $(LOCKS)/appliance.txt
+	@$(PIP) install -q --require-hashes -r $(LOCKS)/appliance.txt
+	@touch $@
+
 lock:  ## make the lock files again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q \
 	  --custom-compile-command "make lock" pyproject.toml -o $(LOCKS)/core.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q \
-	  --custom-compile-command "make lock" pyproject.toml --extra dev -c $(LOCKS)/core.txt -o $(LOCKS)/dev.txt
+	  --custom-compile-command "make lock" pyproject.toml --extra dev --extra appliance -c $(LOCKS)/core.txt -o $(LOCKS)/dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q \
+	  --custom-compile-command "make lock" pyproject.toml --extra appliance -c $(LOCKS)/dev.txt -o $(LOCKS)/appliance.txt
 	printf 'hatchling\neditables\n' | uv pip compile --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url -q --custom-compile-command "make lock" -c $(LOCKS)/dev.txt - -o $(LOCKS)/build.txt
 
