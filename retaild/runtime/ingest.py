@@ -2,100 +2,56 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from retaild.api.bus import Bus
 from retaild.runtime.context import WorkerContext
 from retaild.runtime.ingest_backlog import Backlog
 from retaild.runtime.ingest_hub import Hub
-from retaild.runtime.ingest_runner import SourceRunner
 from retaild.runtime.stream import Meter
 
-_log = logging.getLogger(__name__)
-
 _PULSE = 1.0
-#: Sources run here as long as the daemon does not start processes for them.
-_THREADS = False
-#: A source that does not end within so many seconds of a stop is left behind: what it read and did
-#: not write yet is read again by the next run.
-_GRACE = 20.0
 
 
 def main(context: WorkerContext) -> None:
-    """Work until `context.stop`. Raises what ended a source with `startup = "error"`."""
+    """Work until `context.stop`. Raises what the log raises, if it is not for now."""
     bus = context.bus()
     try:
         bus.open()
-        IngestWorker(context, bus).run()
+        figures = Figures(context, Hub(context, bus), bus)
+        figures.hub.run(figures.pulse)
+        figures.tell()
     finally:
         bus.close()
 
 
 @dataclass
-class IngestWorker:
+class Figures:
+    """What the worker says of itself: all sources together, and a line for each."""
+
     context: WorkerContext
+    hub: Hub
     bus: Bus
-    _failure: list[Exception] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
+    _meter: Meter = field(default_factory=Meter)
     _told: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.hub = Hub(self.context, self.bus)
+    def pulse(self) -> None:
+        """Tell them, once a second at most."""
+        if time.monotonic() >= self._told + _PULSE:
+            self._told = time.monotonic()
+            self.tell()
 
-    def run(self) -> None:
-        runners = [
-            SourceRunner(self.context, name, instance, self.bus)
-            for name, instance in self.context.settings.source.items()
-            if _THREADS
-        ]
-        threads = [
-            threading.Thread(target=self._guarded, args=(runner.run,), name=runner.name)
-            for runner in runners
-        ]
-        for thread in threads:
-            thread.daemon = True  # a source that hangs must not keep the process
-            thread.start()
-        self._watch(runners)
-        for thread in threads:
-            thread.join(_GRACE)
-        self._tell(runners, Meter())
-        if self._failure:
-            raise self._failure[0]
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:
-            self._failure.append(error)
-            self._over.set()
-            self.context.stop.set()
-
-    def _watch(self, runners: list[SourceRunner]) -> None:
-        meter = Meter()
-
-        def pulse() -> None:
-            if time.monotonic() >= self._told + _PULSE:
-                self._told = time.monotonic()
-                self._tell(runners, meter)
-
-        self.hub.run(pulse)
-
-    def _tell(self, runners: list[SourceRunner], meter: Meter) -> None:
-        """The figures of all sources together, and a line for each."""
-        parts = [self.hub.taken, *(runner.taken for runner in runners)]
-        taken = sum(part.accepted + part.dead for part in parts)
-        backlog = Backlog(self.bus, self.context.lake(), 0).rows() if taken else 0
+    def tell(self) -> None:
+        taken = self.hub.taken
+        rows = taken.accepted + taken.dead
+        sources = [peer for peer in self.hub.peers if peer.instance]
         self.context.heartbeat(
-            rows=taken,
-            rows_per_second=round(meter.count(taken), 1),
-            dead_letters=sum(part.dead for part in parts),
-            sources=len(runners) + len(self.hub.peers),
-            failing=sum(runner.failing for runner in runners),
-            lag_rows=backlog,
-            **{f"source.{runner.name}": runner.doing for runner in runners},
-            **{f"source.{peer.instance}": peer.doing for peer in self.hub.peers if peer.instance},
+            rows=rows,
+            rows_per_second=round(self._meter.count(rows), 1),
+            dead_letters=taken.dead,
+            sources=len(sources),
+            # A look into the lake: while nothing came, nothing of ours waits for it.
+            lag_rows=Backlog(self.bus, self.context.lake(), 0).rows() if rows else 0,
+            **{f"source.{peer.instance}": peer.doing for peer in sources},
         )

@@ -17,11 +17,3 @@ def new_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("registry")
     RegistryWriter(DataDir(root), State(root / "state.db")).open()
     return root / "mlflow.db"
-
-
-@pytest.fixture(autouse=True)
-def sources_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a daemon that starts processes for them, sources run in the ingest worker."""
-    from retaild.runtime import ingest
-
-    monkeypatch.setattr(ingest, "_THREADS", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from retaild.api import Entry, LogEnd
 from retaild.api.source import SourceBatch
 from retaild.events import DeadLetter, arrow_schema
 from retaild.events.codec import decode_table
+from retaild.runtime import ingest_hub
 from retaild.runtime.component import channel
 from retaild.runtime.component.channel import Channel, LostError, connect
 from retaild.runtime.ingest_frames import SOCKET, BatchFrame, write_batch
@@ -480,6 +482,26 @@ def test_a_full_disk_loses_nothing_and_says_so(door: Door) -> None:
         door.bus.fault = None
         assert answers(link, 2) == [{"at": 3}, {"at": 5}]
     assert [event["event_id"] for event in door.events()] == ["e0", "e1", "e2", "e3", "e4"]
+
+
+def test_rows_whose_position_was_not_saved_come_again_with_the_same_ids(
+    door: Door, monkeypatch: Any
+) -> None:
+    """They are in the log by then: silver's ids decide, not the door."""
+    save, failures = ingest_hub.record, [sqlite3.OperationalError("disk I/O error")]
+
+    def fails_once(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop()
+        save(*arguments)
+
+    monkeypatch.setattr(ingest_hub, "record", fails_once)
+    with door.source() as link:
+        link.send(batch(), never)
+        assert answers(link, 1) == [{"at": 3}]
+    ids = [event["event_id"] for event in door.events()]
+    assert ids == ["e0", "e1", "e2"] * 2
+    assert door.position() == {"at": 3}
 
 
 def test_sources_wait_while_too_much_waits_for_the_lake(door: Door) -> None:

@@ -71,7 +71,8 @@ def test_files_go_into_the_log_and_people_see_it(shop: Shop, start: Start) -> No
     assert own["dead_letters"] == 1
     assert own["doing"] in ("a.csv 3/3", "waiting for input")
     eventually(lambda: figures(shop, "ingest").get("source.tills") == "a.csv 3/3")
-    assert figures(shop, "ingest")["rows"] == 3
+    whole = figures(shop, "ingest")
+    assert (whole["rows"], whole["dead_letters"], whole["sources"]) == (3, 1, 1)
 
     code, seconds = source.stop()
     assert (code, seconds < 4) == (0, True)
@@ -103,7 +104,7 @@ def test_kills_at_any_moment_lose_and_double_nothing(shop: Shop, start: Start) -
             running[victim] = start(victim)
             kills += 1
         for kind, one in running.items():
-            if one.process.poll() is not None:  # as the daemon does
+            if not one.runs:  # as the daemon does
                 running[kind] = start(kind)
         time.sleep(0.05)
     time.sleep(0.5)
@@ -123,16 +124,15 @@ def test_the_source_goes_on_when_the_hub_is_back(shop: Shop, start: Start) -> No
     time.sleep(0.5)
     start("ingest")
     eventually(accepted(shop, 2))
-    assert source.process.poll() is None
+    assert source.runs
     assert [sale["receipt_id"] for sale in shop.log()["sale"]] == ["1", "2"]
 
 
-@pytest.mark.slow
 def test_what_ended_a_source_is_told_masked(shop: Shop, start: Start) -> None:
     shop.inbox.rmdir()
     start("ingest")
     source = start("source")
-    assert source.process.wait(30) == EXIT_TEMPORARY
+    assert source.wait(30) == EXIT_TEMPORARY
     assert "cannot be read" in stat(shop)["last_error"]
     assert figures(shop, "source.tills") == {}
     shop.inbox.mkdir()
@@ -142,7 +142,24 @@ def test_what_ended_a_source_is_told_masked(shop: Shop, start: Start) -> None:
     assert stat(shop)["last_error"] is None
 
 
-@pytest.mark.slow
+def test_a_source_waits_while_too_much_waits_for_the_lake(shop: Shop, start: Start) -> None:
+    shop.configure(backlog=1000)
+    for number in range(5):
+        text = "".join(row(f"{number}-{line}") for line in range(600))
+        (shop.inbox / f"{number}.csv").write_text(HEADER + text)
+    start("ingest")
+    start("source")
+    eventually(lambda: figures(shop, "source.tills").get("doing") == "waiting for the lake")
+    assert 1000 < stat(shop)["accepted"] < 3000
+
+    def room() -> bool:
+        shop.carry_to_lake()
+        return accepted(shop, 3000)()
+
+    eventually(room)
+    assert len({sale["event_id"] for sale in shop.log()["sale"]}) == 3000
+
+
 def test_two_processes_of_one_source_do_not_double_it(shop: Shop, start: Start) -> None:
     """The later one is heard; the first tries to come back, and neither reads anything twice."""
     start("ingest")
@@ -297,14 +314,14 @@ def test_a_stop_finds_it_at_once_while_the_disk_takes_nothing(
     source = Recorder(batches=3)
     one = Running(shop, source, 1, monkeypatch)
     eventually(lambda: ("confirmed", 3) in source.calls)
-    os.kill(hub.process.pid, signal.SIGSTOP)
+    os.kill(hub.pid, signal.SIGSTOP)
     source.left = 10
     eventually(lambda: source.ahead == 2)
     began = time.monotonic()
     assert one.finish() is None
     assert time.monotonic() - began < 4
     assert source.calls[-1] == ("close", None)
-    os.kill(hub.process.pid, signal.SIGCONT)
+    os.kill(hub.pid, signal.SIGCONT)
 
 
 def test_the_exit_codes_are_the_daemon_s(shop: Shop, start: Start) -> None:
@@ -314,5 +331,5 @@ def test_the_exit_codes_are_the_daemon_s(shop: Shop, start: Start) -> None:
     text = (shop.root / "retaild.toml").read_text().replace("source.tills", "source.others")
     (shop.root / "other.toml").write_text(text)
     other = Process("source", "others", shop.root / "other.toml", shop.data)
-    assert other.process.wait(20) == EXIT_FAILURE
+    assert other.wait(20) == EXIT_FAILURE
     assert "there is no source 'others'" in stat(shop, "others")["last_error"]
