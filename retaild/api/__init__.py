@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SourceSpec,
     )
     from retaild.api.stream import StreamProcessor, StreamProcessorSpec, StreamProgress
+    from retaild.api.target import DeployTarget, DeployTargetSpec, Searchable
     from retaild.api.trainer import Trainer, TrainerSpec, TrainingContext, TrainingResult
 
 _MODULES = {
@@ -47,6 +48,7 @@ _MODULES = {
         "Checkable Confirmable Position Replayable Source SourceBatch SourceSpec"
     ),
     "retaild.api.stream": "StreamProcessor StreamProcessorSpec StreamProgress",
+    "retaild.api.target": "DeployTarget DeployTargetSpec Searchable",
     "retaild.api.trainer": "Trainer TrainerSpec TrainingContext TrainingResult",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -66,6 +68,8 @@ __all__ = [
     "Config",
     "ConfigError",
     "Confirmable",
+    "DeployTarget",
+    "DeployTargetSpec",
     "Endpoint",
     "Entry",
     "FeatureBackend",
@@ -84,6 +88,7 @@ __all__ = [
     "Replayable",
     "RetaildError",
     "Role",
+    "Searchable",
     "Server",
     "Service",
     "ServiceSpec",

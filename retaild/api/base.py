@@ -48,6 +48,8 @@ class BuildContext:
     threads: int = 1
     #: What `retaildctl service install` fetched: see `retaild.api.service.software_home`.
     software_dir: Path = Path("software")
+    #: State directories of managed services: `<services_dir>/<instance>`.
+    services_dir: Path = Path("service")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

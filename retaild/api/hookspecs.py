@@ -15,6 +15,7 @@ from retaild.api.identity import IdentityProviderSpec
 from retaild.api.service import ServiceSpec
 from retaild.api.source import SourceSpec
 from retaild.api.stream import StreamProcessorSpec
+from retaild.api.target import DeployTargetSpec
 from retaild.api.trainer import TrainerSpec
 
 hookspec = pluggy.HookspecMarker("retaild")
@@ -77,4 +78,10 @@ def retaild_identity_providers() -> Sequence[IdentityProviderSpec]:
 @hookspec
 def retaild_services() -> Sequence[ServiceSpec]:
     """Servers that are fetched, started and watched."""
+    return ()
+
+
+@hookspec
+def retaild_deploy_targets() -> Sequence[DeployTargetSpec]:
+    """Where answers that were computed ahead are published."""
     return ()

@@ -8,6 +8,7 @@ beforehand (`retaildctl service install`), never while the shop is open.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,29 @@ def software_home(software_dir: Path, name: str) -> Path:
     if not home.is_dir():
         raise MissingSoftwareError(name)
     return Path(os.path.realpath(home))
+
+
+def password_file(state_dir: Path) -> Path:
+    """Where a service keeps the password that retaild's own clients use."""
+    return state_dir / "secrets" / "password"
+
+
+def make_password(state_dir: Path) -> str:
+    """That password; made when there is none. Only the owner can read the file, at any moment."""
+    path = password_file(state_dir)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(path, secrets.token_urlsafe(24))
+    return path.read_text("utf-8").strip()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file that holds a secret, as a whole."""
+    new = path.with_name(f"{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    new.replace(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ MANY_PLUGINS: dict[str, tuple[str, ...]] = {
     "gate": ("quality",),
     "alert": (),
     "service": (),
+    "target": (),
 }
 #: What runs when, unless configured otherwise; `docs` of etc/retaild.toml say why.
 DEFAULT_JOBS: dict[str, dict[str, Any]] = {
@@ -83,6 +84,9 @@ class Settings(Section):
     alert: dict[str, PluginInstance] = Field(default={}, description="Who is told of alerts.")
     service: dict[str, PluginInstance] = Field(
         default={}, description="Servers that retaild starts and watches."
+    )
+    target: dict[str, PluginInstance] = Field(
+        default={}, description="Where answers that were computed ahead are published."
     )
     job: dict[str, JobSection] = Field(default={}, description="What runs when.")
     demo: dict[str, Any] = Field(

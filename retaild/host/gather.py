@@ -19,6 +19,7 @@ from retaild.api.identity import IdentityProviderSpec
 from retaild.api.service import ServiceSpec
 from retaild.api.source import SourceSpec
 from retaild.api.stream import StreamProcessorSpec
+from retaild.api.target import DeployTargetSpec
 from retaild.api.trainer import TrainerSpec
 
 #: Kind -> the hook that registers its Specs, and what they are.
@@ -33,6 +34,7 @@ _KINDS: dict[str, tuple[str, type[Spec]]] = {
     "alert": ("retaild_alert_sinks", AlertSinkSpec),
     "identity": ("retaild_identity_providers", IdentityProviderSpec),
     "service": ("retaild_services", ServiceSpec),
+    "target": ("retaild_deploy_targets", DeployTargetSpec),
 }
 HOOKS = {kind: hook for kind, (hook, _) in _KINDS.items()}
 KINDS = tuple(HOOKS)

@@ -251,6 +251,7 @@ def build_context(kind: str, instance: str, settings: Settings, data: DataDir) -
         timezone=settings.retaild.timezone,
         currency=settings.retaild.currency,
         store=settings.retaild.store,
+        services_dir=data.state_dir("service", instance).parent,
         software_dir=settings.software_dir(data.software),
         threads=len(os.sched_getaffinity(0)) if kind in _PARALLEL else 1,
     )

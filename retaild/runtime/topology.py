@@ -61,6 +61,7 @@ TOUCHES: Mapping[KeyPath, frozenset[str]] = {
     ("gate",): NOTHING,
     ("alert",): frozenset({"alert"}),
     ("service",): frozenset({"service"}),
+    ("target",): frozenset({"serve"}),
     ("identity",): frozenset({"identity", "serve"}),
     ("access",): frozenset({"serve"}),
     ("backup",): NOTHING,
