@@ -117,7 +117,7 @@ class Basis:
     secrets: Mapping[KeyPath, str] = field(default_factory=dict)
     listening: int | None = None
     workers: Mapping[str, str] = field(default_factory=lambda: dict(ENTRIES))
-    #: Plans a process of its own for an instance; None: sources run in the ingest worker.
+    #: Plans a process of its own for an instance; None: instances are left out.
     plan_instance: PlanInstance | None = None
 
     def plans(self) -> dict[str, WorkerPlan]:
@@ -140,8 +140,7 @@ class Basis:
     def _worker(self, kind: str, entry: str, facts: dict[KeyPath, Any]) -> WorkerPlan:
         stated = None if ENTRIES.get(kind) == entry else entry
         plan = plan_worker(kind, self.data, self.config, stated)
-        kinds = {kind, "source"} if kind == "ingest" and self.plan_instance is None else {kind}
-        plan = replace(plan, fingerprint=fingerprint(kinds, "", facts))
+        plan = replace(plan, fingerprint=fingerprint({kind}, "", facts))
         if kind == "serve" and self.listening is not None:
             told = ((LISTEN_VARIABLE, str(self.listening)),)
             plan = replace(plan, pass_fds=(self.listening,), environment=told)

@@ -89,8 +89,8 @@ def test_an_instance_with_a_process_of_its_own_is_touched_alone(
     assert {name for name in after if before.get(name) != after[name]} == expected
 
 
-def test_without_processes_of_their_own_sources_are_the_ingest_workers(tmp_path: Path) -> None:
-    assert touched(tmp_path, {"source": {"tills": {"path": "elsewhere"}}}) == {"ingest"}
+def test_without_processes_of_their_own_instances_touch_nobody(tmp_path: Path) -> None:
+    assert touched(tmp_path, {"source": {"tills": {"path": "elsewhere"}}}) == set()
 
 
 def test_the_bus_and_the_zone_touch_all_that_work_with_events(tmp_path: Path) -> None:
