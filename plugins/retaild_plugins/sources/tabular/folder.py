@@ -6,6 +6,7 @@ import fnmatch
 import os
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,18 +55,24 @@ class Folder:
             if self._single:
                 return {path.name: os.stat(path)}
             with os.scandir(path) as entries:
-                names = sorted(entry.name for entry in entries if self._wanted(entry.name))
+                wanted = [entry for entry in entries if self._wanted(entry.name)]
         except OSError as error:
             raise MissingPathError(path, error.strerror or str(error)) from None
+        wanted.sort(key=lambda entry: entry.name)
         found = {}
-        for name in names:
-            try:
-                status = os.stat(path / name)
-            except OSError:
-                continue  # it went away, or is a link to nowhere
-            if stat.S_ISREG(status.st_mode):
-                found[name] = status
+        for entry in wanted:
+            # It may have gone away, or be a link to nowhere.
+            with suppress(OSError):
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode):
+                    found[entry.name] = status
         return found
+
+    def status(self, name: str) -> os.stat_result | None:
+        """Of one file; None if it is gone."""
+        with suppress(OSError):
+            return os.stat(self.path(name))
+        return None
 
     def _wanted(self, name: str) -> bool:
         if name.startswith(".") or name.lower().endswith(_UNFINISHED):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 
 from retaild.api import BuildContext, Position, SourceBatch
 from retaild.events import DeadLetter, arrow_schema
@@ -17,6 +18,10 @@ from retaild_plugins.sources.tabular.folder import Folder
 from retaild_plugins.sources.tabular.letters import LetterWriter
 from retaild_plugins.sources.tabular.open_file import OpenFile, settings_digest
 from retaild_plugins.sources.tabular.position import FileMark, Ledger
+
+#: So many files are read before the folder is looked through again: that costs the more, the more
+#: files it holds.
+_READY = 100
 
 
 class TabularSource:
@@ -29,6 +34,8 @@ class TabularSource:
         self._ledger = Ledger(None)
         self._folder = Folder(config)
         self._current: OpenFile | None = None
+        #: Name and inode of files to be read next.
+        self._ready: deque[tuple[str, int]] = deque()
         #: For each batch that is not known to be durable: the file that ended with it, or "".
         self._unconfirmed: deque[str] = deque()
 
@@ -36,6 +43,7 @@ class TabularSource:
         """Raises MissingPathError (the host tries again)."""
         self._ledger = Ledger(position)
         self._unconfirmed.clear()
+        self._ready.clear()
         self._folder.open()
         if self._deletes:
             # Those of which a killed process could not hear any more that they are durable.
@@ -81,11 +89,19 @@ class TabularSource:
 
     def _next_name(self) -> str | None:
         """The first file, by name, with something new in it that is not being written."""
+        while self._ready:
+            name, inode = self._ready.popleft()
+            status = self._folder.status(name)
+            if status and status.st_ino == inode and self._folder.settled(name, status):
+                return name
         files = self._folder.files()
         self._ledger.follow_renames(files)
         pending = [name for name, status in files.items() if self._is_new(name, status)]
         self._ledger.forget(files, pending)
-        return next((name for name in pending if self._folder.settled(name, files[name])), None)
+        settled = (name for name in pending if self._folder.settled(name, files[name]))
+        found = islice(settled, _READY)
+        self._ready.extend((name, files[name].st_ino) for name in found)
+        return self._ready.popleft()[0] if self._ready else None
 
     def _is_new(self, name: str, status: os.stat_result) -> bool:
         mark = self._ledger.find(name)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from retaild_plugins.sources.tabular import position
-from retaild_plugins.sources.tabular.folder import MissingPathError
+from retaild_plugins.sources.tabular.folder import Folder, MissingPathError
 from retaild_plugins.sources.tabular.source import TabularSource
 
 from retaild.api import SourceBatch
@@ -305,3 +305,33 @@ def test_a_missing_path_may_come_later(new_source: NewSource, tmp_path: Path) ->
     with pytest.raises(MissingPathError):
         source.open(None)
     source.close()
+
+
+def test_a_full_folder_is_not_looked_through_for_each_file(
+    watch: Any, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That made a folder of two thousand files take ten a second, and fewer the more there were."""
+    for number in range(150):
+        (inbox / f"{number:03}.csv").write_text(HEADER + row(number))
+    looks: list[int] = []
+    files = Folder.files
+    monkeypatch.setattr(Folder, "files", lambda self: looks.append(1) or files(self))  # type: ignore[func-returns-value]
+    watched = watch()
+    assert watched.read() == [str(number) for number in range(150)]
+    assert len(looks) == 3  # a hundred, fifty, nothing
+
+
+def test_what_changes_while_it_waits_to_be_read(watch: Any, inbox: Path) -> None:
+    """The folder was looked through; before their turn one file goes, one is rotated, one grows."""
+    for name in "abcd":
+        (inbox / f"{name}.csv").write_text(HEADER + row(name))
+    watched = watch()
+    assert receipts([watched.source.poll()]) == ["a"]
+    (inbox / "b.csv").unlink()
+    (inbox / "c.csv").rename(inbox / "c.csv.1")
+    (inbox / "c.csv").write_text(HEADER + row("new c"))
+    with (inbox / "d.csv").open("a") as file:
+        file.write(row("more d"))
+    assert sorted(watched.read()) == ["c", "d", "more d", "new c"]
+    watched.restart()
+    assert watched.read() == []
