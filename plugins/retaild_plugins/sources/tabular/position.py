@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -73,8 +74,9 @@ class Ledger:
     """Marks by file name, bounded in number.
 
     Beyond `REMEMBERED`, marks of finished files are replaced by one moment, `before`: whatever the
-    file system changed no later (ctime; nobody can set it back) has been read. It never passes a
-    file that is still to be read.
+    file system changed no later (ctime) has been read. It never passes a file that is still to be
+    read, nor the present: if it lies ahead, the clock was set back, and it tells nothing of new
+    files. Then those that were forgotten are read again, and their ids tell that they are known.
     """
 
     def __init__(self, position: Position | None) -> None:
@@ -88,6 +90,12 @@ class Ledger:
 
     def find(self, name: str) -> FileMark | None:
         return self.marks.get(key_of(name))
+
+    def has_forgotten(self, status: os.stat_result) -> bool:
+        """Whether it was read long ago. For files without a mark."""
+        if self.before > time.time_ns():
+            self.before = 0
+        return status.st_ctime_ns <= self.before
 
     def mark(self, name: str, mark: FileMark) -> None:
         self.marks[key_of(name)] = mark
@@ -109,13 +117,13 @@ class Ledger:
             return
         keys = {key_of(name): status for name, status in present.items()}
         self.marks = {key: mark for key, mark in self.marks.items() if key in keys}
-        limit = min((present[name].st_ctime_ns for name in pending), default=None)
+        limit = min([time.time_ns(), *(present[name].st_ctime_ns for name in pending)])
         done = sorted(
             (keys[key].st_ctime_ns, key)
             for key, mark in self.marks.items()
             if mark.done and not mark.fault and mark.unchanged(keys[key])
         )
         for ctime, key in done[: max(0, len(self.marks) - REMEMBERED)]:
-            if limit is None or ctime < limit:
+            if ctime < limit:
                 self.before = max(self.before, ctime)
                 del self.marks[key]

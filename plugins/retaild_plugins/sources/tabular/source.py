@@ -106,7 +106,7 @@ class TabularSource:
     def _is_new(self, name: str, status: os.stat_result) -> bool:
         mark = self._ledger.find(name)
         if mark is None:
-            return self._folder.single or status.st_ctime_ns > self._ledger.before
+            return self._folder.single or not self._ledger.has_forgotten(status)
         if mark.fault and mark.fault != self._digest:
             return True
         return not (mark.done and mark.unchanged(status))

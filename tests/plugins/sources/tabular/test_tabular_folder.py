@@ -335,3 +335,22 @@ def test_what_changes_while_it_waits_to_be_read(watch: Any, inbox: Path) -> None
     assert sorted(watched.read()) == ["c", "d", "more d", "new c"]
     watched.restart()
     assert watched.read() == []
+
+
+def test_a_clock_that_was_set_back_hides_no_file(
+    watch: Any, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond those remembered one by one, files count as read by their time of change."""
+    monkeypatch.setattr(position, "REMEMBERED", 5)
+    for number in range(12):
+        (inbox / f"{number:02}.csv").write_text(HEADER + row(number))
+    watched = watch()
+    assert len(watched.read()) == 12
+    (inbox / "late.csv").write_text(HEADER + row("late"))
+    assert watched.read() == ["late"]  # now the oldest are forgotten
+    # As if all that had been an hour later than it is now.
+    watched.position = watched.position | {"before": time.time_ns() + 3600 * 10**9}
+    watched.restart()
+    (inbox / "new.csv").write_text(HEADER + row("new"))
+    assert "new" in watched.read()  # and some of the others again: their ids are the same
+    assert watched.read() == []
