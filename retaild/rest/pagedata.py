@@ -121,7 +121,9 @@ class ServedPageData:
         return self._shop.product(product_id)
 
     async def search_products(self, query: str, limit: int) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._shop.products(query, None, limit)["products"]
+        found: list[dict[str, Any]] = (await self._services.finder.find(query, None, limit))[
+            "products"
+        ]
         return found
 
     async def change_basket(self, customer_id: str, product_id: str, action: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -25,12 +25,15 @@ def specs_in(module: ModuleType) -> list[tuple[str, Spec]]:
     return found
 
 
-def check_sample(kind: str, spec: Spec, sample: Mapping[str, Any]) -> None:
+def check_sample(
+    kind: str, spec: Spec, sample: Mapping[str, Any], also: Collection[str] = ()
+) -> None:
     """`sample` (a parsed sample.toml) configures this plugin and nothing else, without a fault.
 
-    Paths in it need not exist here, and secrets need not be readable.
+    `also`: the other kinds that the same module registers; they share the sample. Paths in it need not exist here, and secrets need not be readable.
     """
-    assert set(sample) == {kind}, f"the sample has tables of {sorted(sample)}, not of {kind} alone"
+    wanted = {kind, *also}
+    assert set(sample) == wanted, f"the sample has tables of {sorted(sample)}, not of {wanted}"
     instances = {kind: sample[kind]} if kind in ONE_PLUGIN else sample[kind]
     for name, table in instances.items():
         instance = PluginInstance.model_validate({"plugin": name, **table})

@@ -22,7 +22,7 @@ def router(services: Services) -> APIRouter:
         limit: Limit = 20,
         offset: Offset = 0,
     ) -> dict[str, Any]:
-        return shop.products(q, category, limit, offset)
+        return await services.finder.find(q, category, limit, offset)
 
     @routes.get("/categories", response_model=Categories, summary="Categories by size")
     async def categories() -> dict[str, Any]:

@@ -69,6 +69,10 @@ JOBS: dict[str, JobKind] = {
     "propose-prices": JobKind(
         "retaild.runtime.jobs.propose_prices:run", "Propose better prices for people to decide on."
     ),
+    "publish": JobKind(
+        "retaild.runtime.jobs.publish:run",
+        "Publish everybody's recommendations and all products to the configured targets.",
+    ),
     "compact": JobKind("retaild.runtime.jobs.compact:run", "Compact and vacuum the lake's tables."),
     "trim": JobKind(
         "retaild.runtime.jobs.trim:run", "Remove what retention no longer keeps from log and lake."

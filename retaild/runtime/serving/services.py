@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from retaild.api.errors import RetaildError
+from retaild.api.target import DeployTargetSpec
 from retaild.runtime import registry
 from retaild.runtime.access.desk import AccessDesk
 from retaild.runtime.admin.facade import Admin
@@ -19,6 +20,7 @@ from retaild.runtime.pricing.journal import Journal
 from retaild.runtime.serving.background import Background
 from retaild.runtime.serving.door import Door
 from retaild.runtime.serving.engine import Engine
+from retaild.runtime.serving.finder import Index, ProductFinder
 from retaild.runtime.serving.models import Champion, Follower, Loaded
 from retaild.runtime.serving.prices import Decider, Prices
 from retaild.runtime.serving.shop import Shop
@@ -43,6 +45,7 @@ class Services:
     door: Door
     page_door: Door
     shop: Shop
+    finder: ProductFinder
     prices: Prices
     decider: Decider
     admin: Admin
@@ -68,6 +71,7 @@ class Services:
             task.cancel()
         await self.background.stop()
         await asyncio.to_thread(self.writer.stop)
+        await self.finder.close()
 
 
 @dataclass
@@ -92,7 +96,7 @@ def build(context: Context) -> Services:
     engine = Engine(settings, settings.now)
     reading, writing = context.bus(), context.bus()
     reading.open()
-    background = Background(engine, reading, context.data.online, _follower(context, "recommender"))
+    background = Background(engine, reading, context.data.online, follower(context, "recommender"))
     writer = LogWriter(writing, settings.api.queue, engine.take)
     vitals = Vitals(context, engine, background, reading)
     door = partial(
@@ -105,7 +109,8 @@ def build(context: Context) -> Services:
     )
     api_door, page_door = door(), door(source="pages", place="page")
     vitals.doors = {"api": api_door, "pages": page_door}
-    price_models = PriceModels(_follower(context, "price"))
+    price_models = PriceModels(follower(context, "price"))
+    shop = Shop(engine)
     return Services(
         context=context,
         engine=engine,
@@ -113,7 +118,8 @@ def build(context: Context) -> Services:
         writer=writer,
         door=api_door,
         page_door=page_door,
-        shop=Shop(engine),
+        shop=shop,
+        finder=ProductFinder(shop, _index(context)),
         prices=Prices(engine, context.state, lambda: price_models.loaded),
         decider=Decider(engine, writer, partial(_decisions, context)),
         admin=Admin(context),
@@ -133,7 +139,7 @@ def _decisions(context: Context, **parts: Any) -> Decisions:
     )
 
 
-def _follower(context: Context, produces: str) -> Follower | None:
+def follower(context: Context, produces: str) -> Follower | None:
     """Follows the first configured trainer whose models are of that use."""
     for name, instance in context.settings.trainer.items():
         try:
@@ -142,6 +148,18 @@ def _follower(context: Context, produces: str) -> Follower | None:
             continue
         if spec.produces == produces:
             return Follower(partial(_champion, context, name), partial(_load, context, name))
+    return None
+
+
+def _index(context: Context) -> Index | None:
+    """The first configured target that finds products; strangers' are not let into the server."""
+    for name, instance in context.settings.target.items():
+        try:
+            found = context.plugins.find("target", instance.plugin)
+        except RetaildError:
+            continue
+        if isinstance(found.spec, DeployTargetSpec) and found.spec.searchable:
+            return Index(name, partial(context.build, "target", name))
     return None
 
 

@@ -125,6 +125,12 @@ class Shop:
         page = found[offset : offset + limit]
         return {"products": [self._describe(product) for product in page], "total": len(found)}
 
+    def described(self, product_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Those of the products that are known, in the same order."""
+        places = (self._engine.index.find(product_id) for product_id in product_ids)
+        rows = self._engine.facts.products
+        return [self._describe(p) for p in places if p is not None and rows.at(p).known]
+
     def product(self, product_id: str) -> dict[str, Any]:
         """Raises UnknownProductError."""
         product, _ = self._product(product_id)
