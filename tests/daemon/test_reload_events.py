@@ -8,7 +8,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from retaild.api.lake import Lake
 from retaild.runtime.control import request
+from tests.daemon.whereabouts import look
 
 Start = Callable[..., Any]
 pytestmark = pytest.mark.slow
@@ -35,6 +35,8 @@ pattern = "*.csv"
 settle_seconds = 0
 """
 HEADER = "receipt_id,product_id,quantity,unit_price,event_time\n"
+#: Longer than a loaded machine needs for a file, or for a step of the stream.
+STILL_SECONDS = 40.0
 WORKERS = ("ingest", "stream", "serve", "source.tills", "source.web")
 
 
@@ -132,14 +134,20 @@ def receipts(daemon: Any) -> list[str]:
 
 
 def settled(daemon: Any, expected: list[str]) -> None:
-    """Silver has each receipt once, and nothing else."""
+    """Silver has each receipt once, and nothing else; waits for as long as it gets on.
+
+    What has come no further for `STILL_SECONDS` says where it is: behind, or lost.
+    """
     lake = Lake(daemon.data.lake)
-    with suppress(AssertionError):
-        wait_for(lambda: lake.exists("silver.sale") and len(receipts(daemon)) >= len(expected), 60)
-    found = receipts(daemon)
-    assert len(found) == len(set(found))
-    assert sorted(set(expected) - set(found)) == []
-    assert len(found) == len(expected)
+    wait_for(lambda: lake.exists("silver.sale"), STILL_SECONDS)
+    count, moved = 0, time.monotonic()
+    while count < len(expected) and time.monotonic() - moved < STILL_SECONDS:
+        time.sleep(0.2)
+        if (now := len(receipts(daemon))) != count:
+            count, moved = now, time.monotonic()
+    root = daemon.config.parent
+    found = look(daemon.data, daemon.config, {name: root / name for name in ("tills", "web")})
+    assert found.explain(expected) == ""
 
 
 @pytest.fixture
@@ -266,8 +274,9 @@ def test_a_source_that_opens_and_then_dies_is_taken_back(start: Start, tmp_path:
 
 @pytest.mark.timeout(900)
 def test_thirty_reloads_in_a_row(shop: Any, unused_port: int) -> None:
+    """Ten files a second: a third of what the source takes on two idle cores."""
     root, chosen = shop.config.parent, random.Random(4)
-    with Tills(root / "tills", "t", 0.5) as tills, Shoppers(unused_port) as shoppers:
+    with Tills(root / "tills", "t", 0.1) as tills, Shoppers(unused_port) as shoppers:
         for number in range(30):
             interval = chosen.choice(["0.2", "0.3", "0.5"])
             count = chosen.choice([5, 6, 7])
