@@ -180,7 +180,7 @@ class Reloader:
                 if not kept:
                     self._store.discard(proposal.number)
                 plans = self._supervisor.plans().values()
-                self._store.prune({Path(word) for plan in plans for word in plan.command})
+                self._store.prune({file for plan in plans for file in plan.files})
 
     async def _consider(self, reload: Reload, proposal: Proposal) -> bool:
         """True if the proposal is in force now."""
@@ -192,6 +192,7 @@ class Reloader:
         reload.changes, reload.touched = self._compare(proposal)
         if not reload.changes and not reload.touched:
             reload.state = "unchanged"
+            self._supervisor.try_left_out()
             return False
         with self._running.door_for(proposal.settings, proposal.active) as door:
             return await self._change_over(reload, proposal, proposal.settings, door)
@@ -217,6 +218,7 @@ class Reloader:
         why = f"reload by {reload.by} ({reload.via})"
         active = self._store.activate(proposal.active, proposal.number, why, reload.by)
         self._running.take(active, settings, proposal, door)
+        self._supervisor.try_left_out()
         reload.state, reload.number = "done", active.number
         return True
 

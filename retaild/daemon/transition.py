@@ -13,7 +13,7 @@ from retaild.api.errors import RetaildError
 from retaild.config.paths import DataDir
 from retaild.runtime import logs
 from retaild.runtime.state import Row, State
-from retaild.runtime.supervisor import WorkerPlan
+from retaild.runtime.supervisor import Failure, WorkerPlan
 
 _log = logging.getLogger(__name__)
 
@@ -26,8 +26,6 @@ _LOOK = 0.1
 _ORDER = ("stream", "ingest", "source", "alert", "identity", "serve")
 #: A process works when it reports this figure: these report sooner that they live.
 _WORKING = {"stream": ("offset", None), "serve": ("ready", "yes")}
-#: What it will not come out of by itself.
-_OVER = ("quarantined", "left out")
 _HELD = ("quarantined", "disabled")
 #: So many lines of its log are shown of what did not work.
 _LOG_LINES = 10
@@ -42,9 +40,15 @@ class Topology(Protocol):
 
     async def remove(self, name: str) -> None: ...
 
-    async def replace(self, plan: WorkerPlan, *, ready_seconds: float) -> bool: ...
+    async def replace(
+        self, plan: WorkerPlan, *, ready_seconds: float, keep: bool = False
+    ) -> Failure | None: ...
 
-    async def swap(self, plan: WorkerPlan, *, ready_seconds: float) -> bool: ...
+    async def swap(self, plan: WorkerPlan, *, ready_seconds: float) -> Failure | None: ...
+
+    def hopeless(self, name: str) -> str: ...
+
+    def try_left_out(self) -> None: ...
 
 
 class NotWorkingError(RetaildError):
@@ -52,12 +56,12 @@ class NotWorkingError(RetaildError):
 
     key = "reload.not_working"
 
-    def __init__(self, name: str, reason: str, lines: list[str]) -> None:
+    def __init__(self, name: str, failure: Failure) -> None:
         super().__init__(
-            f"{name} does not work with the new configuration: {reason}.",
+            f"{name} does not work with the new configuration: {failure.reason.rstrip('.')}.",
             hint=f"See `retaildctl logs {name}`; everything is as it was before.",
         )
-        self.name, self.lines = name, lines
+        self.name, self.lines = name, list(failure.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +122,18 @@ class Transition:
         await self._all_work([*self.touched.started, *self.touched.replaced])
 
     async def _replace(self, old: WorkerPlan, new: WorkerPlan) -> None:
-        change = self._change_of(new)
         self.say(f"{new.name}: {'handing over' if new.kind == 'serve' else 'replacing'}")
-        works = await change(new, ready_seconds=self.ready_seconds)
-        if not works and new.name not in self.tolerated:
-            raise self._broken(new.name, f"it was not ready within {self.ready_seconds:g} s")
-        self._undo.append(
-            (new.name, lambda: self._change_of(old)(old, ready_seconds=self.ready_seconds))
-        )
+        failure = await self._change(new)
+        if failure is not None and new.name not in self.tolerated:
+            raise NotWorkingError(new.name, failure)
+        self._undo.append((new.name, lambda: self._change(old)))
 
-    def _change_of(self, plan: WorkerPlan) -> Callable[..., Awaitable[bool]]:
-        return self.supervisor.swap if plan.kind == "serve" else self.supervisor.replace
+    async def _change(self, plan: WorkerPlan) -> Failure | None:
+        seconds = self.ready_seconds
+        if plan.kind == "serve":
+            return await self.supervisor.swap(plan, ready_seconds=seconds)
+        keep = plan.name in self.tolerated
+        return await self.supervisor.replace(plan, ready_seconds=seconds, keep=keep)
 
     async def _all_work(self, names: Iterable[str]) -> None:
         watched = [name for name in names if name not in self.tolerated]
@@ -140,8 +145,11 @@ class Transition:
                 row = self._row(name)
                 if _works(row) or self._held_by_a_person(row):
                     began[name] = row
-                elif time.monotonic() > until or row.get("state") in _OVER:
-                    raise self._broken(name, _reason(row))
+                elif reason := self.supervisor.hopeless(name):
+                    raise self._broken(name, reason)
+                elif time.monotonic() > until:
+                    seconds = f"within {self.ready_seconds:g} s"
+                    raise self._broken(name, f"it did not work {seconds}: {_reason(row)}")
                 else:
                     await asyncio.sleep(_LOOK)
         await self._stay(began)
@@ -166,7 +174,8 @@ class Transition:
         return next((row for row in self.state.workers() if row["name"] == name), {})
 
     def _broken(self, name: str, reason: str) -> NotWorkingError:
-        return NotWorkingError(name, reason, logs.tail(self.data.worker_log(name), _LOG_LINES))
+        lines = logs.tail(self.data.worker_log(name), _LOG_LINES)
+        return NotWorkingError(name, Failure(reason, tuple(lines)))
 
     async def go_back(self) -> list[str]:
         """Undo in reverse; what could not be undone, in words."""
@@ -174,8 +183,10 @@ class Transition:
         for name, undo in reversed(self._undo):
             self.say(f"{name}: back to what it was")
             try:
-                if await undo() is False:
-                    failed.append(f"{name} does not work with the old configuration either")
+                failure = await undo()
+                if isinstance(failure, Failure) and name not in self.tolerated:
+                    reason = failure.reason.rstrip(".")
+                    failed.append(f"{name} does not work with the old one either: {reason}")
             except Exception as error:  # the others must go back all the same
                 _log.exception("taking %s back", name)
                 failed.append(f"{name}: {error}")

@@ -40,6 +40,12 @@ class WorkerPlan:
     #: Forked by the fork server, instead of `command`.
     isolated: Isolated | None = None
 
+    @property
+    def files(self) -> set[Path]:
+        """What it names, its configuration among it: it reads that whenever it is started."""
+        config = self.isolated.order.config if self.isolated is not None else None
+        return {Path(word) for word in (*self.command, config) if word}
+
 
 #: Sources end first: what they sent is acknowledged while the hub still runs. Then the doors, then
 #: the stream, which carries what they let in to the lake, and the sinks, which may tell of it.

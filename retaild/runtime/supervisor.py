@@ -19,6 +19,7 @@ from retaild.api.errors import RetaildError
 from retaild.config.paths import DataDir
 from retaild.runtime import logs
 from retaild.runtime.backoff import Backoff
+from retaild.runtime.component.exits import EXIT_CONFIG, EXIT_TEMPORARY
 from retaild.runtime.instances import InstanceStore
 from retaild.runtime.isolation.family import Table
 from retaild.runtime.isolation.guard import Guard
@@ -28,7 +29,7 @@ from retaild.runtime.plans import WorkerPlan, plan_worker
 from retaild.runtime.process import Child, child_environment, describe_exit
 from retaild.runtime.state import Row, State
 
-__all__ = ["Supervisor", "UnknownWorkerError", "WorkerPlan", "ended", "plan_worker"]
+__all__ = ["Failure", "Supervisor", "UnknownWorkerError", "WorkerPlan", "ended", "plan_worker"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,10 @@ WATCH_SECONDS = 0.5
 
 #: States of a component that is not started, until a person or a reload changes that.
 HELD_STATES = ("disabled", "quarantined", "left out")
+#: What has ended so many times before it worked at all is not waited for any longer.
+HOPELESS = 3
+#: So many lines of its log are shown of what did not work.
+_LOG_LINES = 10
 
 
 class UnknownWorkerError(RetaildError):
@@ -44,6 +49,14 @@ class UnknownWorkerError(RetaildError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(f"There is no worker {name!r}.", hint=f"Known: {', '.join(known)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a new process does not work, and the last lines of its log."""
+
+    reason: str
+    lines: tuple[str, ...] = ()
 
 
 @dataclass
@@ -56,9 +69,14 @@ class _Worker:
     child: Child | ForkedChild | None = None
     #: What watches over it, if it is a component.
     guard: Guard | None = None
+    #: When its process was started: for people, and by a clock that nobody sets.
     since: float = 0.0
+    began: float = 0.0
     restarts: int = 0
-    #: The worker's newest sign of life, and when this process saw it change (monotonic).
+    #: How its last process ended, if not by somebody's wish: its code, and why.
+    code: int | None = None
+    error: str = ""
+    #: The newest sign of life under its name, and when this process saw it change (monotonic).
     beat: float | None = None
     beat_seen: float = 0.0
     #: Why we ended it ourselves, if we did; and whether that was somebody's wish, not its fault.
@@ -69,6 +87,19 @@ class _Worker:
     #: It is not kept any longer; its row in the state is somebody else's, or nobody's.
     leaving: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def _hopeless(worker: _Worker) -> str:
+    """What it depends on may come back; wrong settings do not mend themselves."""
+    error = worker.error.rstrip(".")
+    if worker.state in HELD_STATES:
+        held = worker.guard.holds()[1].rstrip(".") if worker.guard is not None else ""
+        return f"it is {worker.state}" + (f" ({held})" if held else "")
+    if worker.state == "running" or worker.code in (None, EXIT_TEMPORARY):
+        return ""
+    if worker.code == EXIT_CONFIG:
+        return error
+    return f"it ended {worker.restarts} times: {error}" if worker.restarts >= HOPELESS else ""
 
 
 def _kill_if_same(worker: _Worker, child: Child | ForkedChild) -> None:
@@ -181,19 +212,23 @@ class Supervisor:
         await self._leave(self._known(name))
         self._state.forget_worker(name)
 
-    async def replace(self, plan: WorkerPlan, *, ready_seconds: float) -> bool:
-        """Stop the old, then start the new; True once it has reported that it works.
+    async def replace(
+        self, plan: WorkerPlan, *, ready_seconds: float, keep: bool = False
+    ) -> Failure | None:
+        """Stop the old, then start the new; None once it has reported that it works.
 
-        If it does not within `ready_seconds`, the old one runs again. What somebody holds back is
-        replaced without being started; what the host had put into quarantine is tried.
+        If it does not within `ready_seconds`, or nothing but another plan could make it, the old
+        one runs again, unless the new one is to be kept. What somebody holds back is replaced
+        without being started; what the host had put into quarantine is tried.
         """
         old = self._known(plan.name)
         await self._leave(old)
         new = self._new(plan)
         before = new.guard.forgive(old.plan.fingerprint) if new.guard else None
         self._begin(new)
-        if await self._running(new, ready_seconds):
-            return True
+        failure = await self._failure(new, ready_seconds)
+        if failure is None or keep:
+            return failure
         await self._leave(new)
         again = self._new(old.plan)
         if new.guard is not None and before is not None:
@@ -202,9 +237,9 @@ class Supervisor:
             # The new one's failures are not the old one's.
             again.guard.forgive(plan.fingerprint)
         self._begin(again)
-        return False
+        return failure
 
-    async def swap(self, plan: WorkerPlan, *, ready_seconds: float) -> bool:
+    async def swap(self, plan: WorkerPlan, *, ready_seconds: float) -> Failure | None:
         """Start the new beside the old, which is stopped when the new says that it is ready.
 
         It says so by a byte to the descriptor that READY_VARIABLE names. If it does not, nothing
@@ -212,15 +247,16 @@ class Supervisor:
         """
         old = self._known(plan.name)
         child = await self._start_beside(plan, ready_seconds)
-        if child is None:
-            return False
+        if isinstance(child, Failure):
+            return child
         old.leaving = True
         leaving = self._tasks[plan.name]
         self._begin(self._new(plan, adopted=child))
         await self._end(old, leaving)
-        return True
+        return None
 
-    async def _start_beside(self, plan: WorkerPlan, seconds: float) -> Child | None:
+    async def _start_beside(self, plan: WorkerPlan, seconds: float) -> Child | Failure:
+        before = self._last_error(plan.name)
         reading, writing = os.pipe()
         try:
             environment = {**self._environment(plan), READY_VARIABLE: str(writing)}
@@ -234,9 +270,15 @@ class Supervisor:
                 return child
         finally:
             os.close(reading)
+        # A pipe that was closed without a word mostly means that it has ended.
+        over = asyncio.ensure_future(ended(child))
+        await asyncio.wait([over], timeout=1.0)
+        reason = f"it was not ready within {seconds:g} s"
+        if over.done():
+            reason = self._why(plan.name, over.result(), before)
         child.signal(signal.SIGKILL)
-        await ended(child)
-        return None
+        await over
+        return Failure(reason, self._log_lines(plan.name))
 
     def _environment(self, plan: WorkerPlan) -> dict[str, str]:
         return {**child_environment(self._data.root, threads=1), **dict(plan.environment)}
@@ -252,12 +294,26 @@ class Supervisor:
         del self._workers[worker.plan.name]
         await self._end(worker, task)
 
-    async def _running(self, worker: _Worker, seconds: float) -> bool:
+    async def _failure(self, worker: _Worker, seconds: float) -> Failure | None:
+        """None once it works, or somebody holds it back; else why it does not."""
         until = time.monotonic() + seconds
-        while worker.state not in ("running", *HELD_STATES) and time.monotonic() < until:
+        reason = ""
+        while worker.state != "running" and not reason:
+            reason = _hopeless(worker)
+            if not reason and time.monotonic() > until:
+                last = f"; it ended: {worker.error.rstrip('.')}" if worker.error else ""
+                reason = f"it was not ready within {seconds:g} s{last}"
             await asyncio.sleep(0.05)
-        wanted = worker.guard is not None and worker.guard.held().by_person
-        return worker.state == "running" or wanted
+        if not reason or (worker.guard is not None and worker.guard.held().by_person):
+            return None
+        return Failure(reason, self._log_lines(worker.plan.name))
+
+    def hopeless(self, name: str) -> str:
+        """Why it will not come to work by itself; "" if it may. Raises UnknownWorkerError."""
+        return _hopeless(self._known(name))
+
+    def _log_lines(self, name: str) -> tuple[str, ...]:
+        return tuple(logs.tail(self._data.worker_log(name), _LOG_LINES))
 
     async def stop(self) -> None:
         """Stop stage by stage; a worker that takes longer than its grace is killed."""
@@ -297,6 +353,7 @@ class Supervisor:
                 self._judge(worker, worker.guard, code, error)
             pause = 0.0 if wished else worker.backoff.pause(time.monotonic() - began)
             worker.restarts += 1
+            worker.code, worker.error = (None, "") if wished else (code, error)
             held = worker.guard is not None and worker.guard.is_held
             _log.log(
                 logging.INFO if wished else logging.WARNING, "%s ended (%s); %s",
@@ -331,20 +388,23 @@ class Supervisor:
 
     async def _run_once(self, worker: _Worker) -> tuple[str, int | None]:
         """Start the process and wait for its end; why it ended, and its code if it had one."""
-        before = self._last_error(worker)
+        row = self._rows().get(worker.plan.name, {})
+        # What the process before it, or another daemon's, has left there tells nothing of this one.
+        before, worker.beat = row.get("last_error"), row.get("beat", worker.beat)
         worker.ended_because, worker.wished = "", False
         worker.wake.clear()
         try:
             child = await self._spawn(worker)
         except OSError as error:
             return f"it cannot be started: {error}", None
-        worker.child, worker.beat_seen = child, time.monotonic()
+        worker.child, worker.began = child, time.monotonic()
+        worker.beat_seen = worker.began
         self._set(worker, worker.state, since=worker.since)
         if worker.wished or self._over(worker):  # while it was being started
             child.signal(signal.SIGTERM)
         code = await child.over()
         worker.child = None
-        why = worker.ended_because or self._why(worker, code, before)
+        why = worker.ended_because or self._why(worker.plan.name, code, before)
         if isinstance(child, ForkedChild) and child.lost:
             return "the fork server ended, and it with it", None
         return why, code
@@ -356,20 +416,20 @@ class Supervisor:
             return await worker.guard.spawn(lambda: self._opened(worker))
         log = self._data.worker_log(plan.name)
         logs.put_aside(log)
-        child = worker.adopted or Child.spawn(
-            plan.command, self._environment(plan), log, pass_fds=plan.pass_fds
-        )
-        worker.adopted = None
-        return child
+        if worker.adopted is not None:
+            child, worker.adopted = worker.adopted, None
+            worker.state = "running"  # it has said so
+            return child
+        return Child.spawn(plan.command, self._environment(plan), log, pass_fds=plan.pass_fds)
 
     def _opened(self, worker: _Worker) -> None:
         if worker.state == "starting":
             self._set(worker, "running")
 
-    def _why(self, worker: _Worker, code: int, before: str | None) -> str:
+    def _why(self, name: str, code: int, before: str | None) -> str:
         """The worker's own last error if it left one, else how it ended and its last words."""
-        own = self._last_error(worker)
-        words = logs.tail(self._data.worker_log(worker.plan.name), 1) if code > 0 else []
+        own = self._last_error(name)
+        words = logs.tail(self._data.worker_log(name), 1) if code > 0 else []
         # The same error once more leaves the same words in the state: then the log tells.
         if code > 0 and own and (own != before or (words and words[0].endswith(own))):
             return own
@@ -377,8 +437,8 @@ class Supervisor:
             f"{describe_exit(code)}; its last words: {words[0]}" if words else describe_exit(code)
         )
 
-    def _last_error(self, worker: _Worker) -> str | None:
-        error: str | None = self._rows().get(worker.plan.name, {}).get("last_error")
+    def _last_error(self, name: str) -> str | None:
+        error: str | None = self._rows().get(name, {}).get("last_error")
         return error
 
     def _rows(self) -> dict[str, Row]:
@@ -414,11 +474,14 @@ class Supervisor:
                     self._watch_component(worker, worker.guard, worker.child, table, rows[name])
 
     def _watch_one(self, worker: _Worker, child: Child | ForkedChild, beat: float | None) -> None:
-        """The worker's clock is compared with nothing: what counts is that its beat changes."""
+        """The worker's clock is compared with nothing: what counts is that its beat changes.
+
+        Also since its start: a clock that was set back makes its first beat older than that.
+        """
         now = time.monotonic()
         if beat != worker.beat:
             worker.beat, worker.beat_seen = beat, now
-            if worker.state == "starting" and beat is not None and beat >= worker.since:
+            if worker.state == "starting" and beat is not None:
                 self._set(worker, "running")
         elif now - worker.beat_seen > self.hung_seconds:
             self._end_for(worker, child, f"no sign of life for {self.hung_seconds:g} s")
@@ -429,7 +492,7 @@ class Supervisor:
         reason = guard.breach(table, row)
         if reason is not None:
             self._end_for(worker, child, reason)
-        elif worker.state == "running" and time.time() - worker.since > worker.backoff.healthy:
+        elif worker.state == "running" and time.monotonic() - worker.began > worker.backoff.healthy:
             guard.settled()
 
     def _end_for(self, worker: _Worker, child: Child | ForkedChild, reason: str) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from retaild.config.documents import KeyPath
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings, load_settings
+from retaild.runtime.plans import plan_instance
 from retaild.runtime.supervisor import WorkerPlan
 from retaild.runtime.topology import TOUCHES, Basis, Secrets
 
@@ -146,3 +147,14 @@ def test_a_secret_with_another_content_touches_its_instance(tmp_path: Path) -> N
     assert Secrets().digests(values, tmp_path) != second
     (tmp_path / "secret").unlink()
     assert secrets.digests(values, tmp_path) == {("stream", "password"): ""}
+
+
+def test_a_component_names_the_configuration_that_it_is_started_with(tmp_path: Path) -> None:
+    """A reload forgets old configurations, but none that a process would be started with again."""
+    config = tmp_path / "7.json"
+    config.write_text(json.dumps({"base": "/", "values": FILE, "places": []}))
+    settings = load_settings(config, tmp_path)
+    basis = Basis(settings, DataDir(tmp_path), config, plan_instance=plan_instance)
+    plans = basis.plans()
+    assert {"source.tills", "source.web", "alert.duty", "ingest", "serve"} <= set(plans)
+    assert all(config in plan.files for plan in plans.values())
