@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -107,6 +107,29 @@ class Copyable(Protocol):
 
     def copies(self) -> tuple[LogEnd, Sequence[FileCopy]]:
         """The confirmed end, and what to copy for the log up to there. Appends may go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Where a broker keeps the log: a topic of one partition, one record an `Entry`.
+
+    A record's value is the payload, its headers are `family`, `codec`, `rows` and `rows_before`;
+    the log's offset is `base.offset` plus the record's. `client`: security settings, by the names
+    that librdkafka and Kafka's Java client share.
+    """
+
+    bootstrap_servers: str
+    name: str
+    base: LogEnd
+    client: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@runtime_checkable
+class TopicBacked(Protocol):
+    """A bus that keeps its log in a Kafka topic, which engines may read themselves."""
+
+    def topic(self) -> Topic:
+        """Where it is. Does not ask the broker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
