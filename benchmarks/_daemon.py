@@ -22,11 +22,17 @@ READY_SECONDS = 60.0
 
 
 @contextmanager
-def running_daemon(folder: Path, extra: str = "") -> Iterator[tuple[Path, dict[str, str]]]:
-    """Start it in `folder`, wait until every worker runs; its configuration and environment."""
+def running_daemon(
+    folder: Path, extra: str = "", site: str = ""
+) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Start it in `folder`, wait until every worker runs; its configuration and environment.
+
+    `site`: further directories with plugins, as PYTHONPATH writes them.
+    """
     config = folder / "retaild.toml"
     config.write_text(f"[api]\nport = {_free_port()}\n{extra}")
-    path = os.pathsep.join([str(ROOT), str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")])
+    parts = [str(ROOT), str(ROOT / "plugins"), site, os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(filter(None, parts))
     environment = {**os.environ, "PYTHONPATH": path}
     command = [sys.executable, "-m", "retaild.daemon", "--config", str(config)]
     with (folder / "output").open("wb") as output:

@@ -14,8 +14,10 @@ INTERVAL = 1.0
 class Heart:
     """Holds the newest beat; `flush` passes it on if there was one since the last time."""
 
-    def __init__(self) -> None:
+    def __init__(self, opened: Callable[[], None] = lambda: None) -> None:
+        """`opened` is called by the first beat, in its thread: what comes next may hang all."""
         self._beaten = threading.Event()
+        self._opened = opened
         #: Set by the first beat.
         self.first = threading.Event()
         self._figures: dict[str, float | str] = {}
@@ -26,6 +28,7 @@ class Heart:
             self._figures = {**self._figures, **figures}
         self._beaten.set()
         if not self.first.is_set():
+            self._opened()
             self.first.set()
 
     def flush(self, write: Callable[[Mapping[str, float | str]], None]) -> None:

@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,15 +59,25 @@ class Link:
         return len(self._sent)
 
     def send(self, batch: SourceBatch, waiting: Callable[[], None]) -> None:
-        """Raises LostError, WrongBatchError; what `waiting` raises ends the link's use."""
+        """Raises LostError, RefusedError, WrongBatchError; what `waiting` raises ends its use."""
         self._number += 1
         self.credit -= 1
         frame = write_batch(batch, self._number)
         try:
             frame.send(self.channel, waiting)
+        except LostError:
+            self._hear_refusal()
+            raise
         finally:
             frame.close()
         self._sent.append((self._number, batch.position))
+
+    def _hear_refusal(self) -> None:
+        """The connection is gone: if the hub cut it, its last word says why."""
+        with suppress(LostError):
+            while self.channel.wait(0.0):
+                for frame in self.channel.receive():
+                    self._answer(frame)
 
     def answers(self, seconds: float) -> Iterator[tuple[Position, Taken]]:
         """Positions that are durable now, in order; waits up to `seconds` if there is none yet.

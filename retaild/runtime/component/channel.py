@@ -10,6 +10,7 @@ Only the standard library is imported; what the frames mean is `retaild.runtime.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import mmap
@@ -138,8 +139,8 @@ class Channel:
             data, descriptors, _, _ = socket.recv_fds(self.connection, _READ, _SPARE)
         except BlockingIOError:
             return []
-        except OSError:
-            raise LostError from None
+        except OSError as error:
+            raise _lost(error) from None
         self._descriptors += descriptors
         if not data:
             raise LostError
@@ -211,9 +212,14 @@ class Channel:
                 select.select([], [self.connection], [], 0.2)
                 waiting()
                 continue
-            except OSError:
-                raise LostError from None
+            except OSError as error:
+                raise _lost(error) from None
             data, with_it = data[sent:], []
+
+
+def _lost(error: OSError) -> Exception:
+    """A descriptor that was closed in this very process is no fault of the other end."""
+    return error if error.errno == errno.EBADF else LostError()
 
 
 def _object(text: bytes) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def main(order: Order) -> int:
     logs.set_up(settings.retaild.log_level)
     logs.one_line_each()
     state = State(data.state_db)
-    heart = Heart()
+    heart = Heart(_tell_open)
     context = ComponentContext(
         order.name, settings, data, PluginRegistry.load(data), state, stop, heart,
         kind=order.kind, instance=order.instance,
@@ -67,18 +67,22 @@ def _path(text: str | None) -> Path | None:
 
 
 def _start_pulse(context: ComponentContext) -> None:
-    """Pass the heartbeat on, beside the work of the plugin. The first one means: it is open."""
+    """Pass the heartbeat on, beside the work of the plugin."""
 
     never = threading.Event()
 
     def pulse() -> None:
         context.heart.first.wait()
-        with suppress(OSError):
-            os.write(READY, b"1")
-            os.close(READY)
         context.heart.run(lambda figures: context.state.beat(context.name, figures), never)
 
     threading.Thread(target=pulse, name="heartbeat", daemon=True).start()
+
+
+def _tell_open() -> None:
+    """To the daemon: from here on a call that takes too long counts as hung."""
+    with suppress(OSError):
+        os.write(READY, b"1")
+        os.close(READY)
 
 
 def _run(order: Order, context: ComponentContext) -> int:

@@ -105,6 +105,23 @@ def _own(pid: int) -> int:
     return sum(int(number) for _, number in found) * 1024
 
 
+def wanted_seconds(pids: Iterable[int]) -> float:
+    """Processor time that their threads had or waited for: not less on a machine that is busy."""
+    return sum(
+        _wanted(Path(f"/proc/{pid}/task/{thread}/schedstat"))
+        for pid in pids
+        for thread in _threads(pid)
+    )
+
+
+def _wanted(path: Path) -> float:
+    try:
+        ran, waited, _ = path.read_bytes().split()
+    except (OSError, ValueError):  # gone, or a kernel that does not count
+        return 0.0
+    return (int(ran) + int(waited)) / 1e9
+
+
 def kill_strays(parent: int, known: Iterable[int]) -> bool:
     """Kill all children of `parent` but the known ones, with all that they started.
 

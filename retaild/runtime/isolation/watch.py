@@ -12,7 +12,8 @@ from retaild.runtime.isolation import family
 _MIB = 1024 * 1024
 #: Over so many seconds a component is judged by its use of the processor, ...
 SPIN_SECONDS = 10.0
-#: ... as runaway from so much of one core on without its figures changing, as calm below that.
+#: ... that it had or waited for: as runaway from so much of one core on without its figures
+#: changing, as calm below that.
 SPIN_SHARE, CALM_SHARE = 0.8, 0.4
 #: Ended children that were never asked about take a place in the process table each.
 MAX_ZOMBIES = 512
@@ -32,6 +33,7 @@ class Watch:
     _beat_seen: float = field(default_factory=time.monotonic)
     _figures: Any = None
     _cpu: float = 0.0
+    _wanted: float = 0.0
     _cpu_since: float = field(default_factory=time.monotonic)
     _progress: bool = False
 
@@ -84,12 +86,14 @@ class Watch:
         passed = now - self._cpu_since
         if passed < SPIN_SECONDS:
             return
-        # Children that ended without being asked about take their seconds with them.
-        share = max(0.0, look.cpu_seconds - self._cpu) / passed
+        wanted = family.wanted_seconds(look.processes)
+        # What ended takes its seconds with it.
+        share = max(0.0, look.cpu_seconds - self._cpu, wanted - self._wanted) / passed
         if share > SPIN_SHARE and not self._progress and not self.idle:
             self.idle = True
             family.set_idle(look.processes, True)
         elif self.idle and share < CALM_SHARE:
             # Where it may not be raised again, it stays low until its next start.
             self.idle = not family.set_idle(look.processes, False)
-        self._cpu, self._cpu_since, self._progress = look.cpu_seconds, now, False
+        self._cpu, self._wanted = look.cpu_seconds, wanted
+        self._cpu_since, self._progress = now, False
