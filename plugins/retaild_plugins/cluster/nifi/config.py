@@ -17,7 +17,7 @@ _FIELD_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 class FilesFlow(Config):
     """Files that somebody drops into a folder, handed to the watched folder of a source."""
 
-    kind: Literal["files"]
+    kind: Literal["files"] = Field(description="What it takes: this is `files`.")
     directory: Path = Field(description="Where files are dropped; NiFi takes them away from here.")
     pattern: str = Field(
         default=r"[^\.].*", description="Regular expression that names must match."
@@ -32,7 +32,7 @@ class FilesFlow(Config):
 class HttpFlow(Config):
     """Events that something on this machine posts, kept by NiFi until retaild's door has them."""
 
-    kind: Literal["http"]
+    kind: Literal["http"] = Field(description="What it takes: this is `http`.")
     port: int = Field(ge=1, le=65535, description="Where NiFi listens.")
     everywhere: Literal[True] = Field(
         description="NiFi listens on every address of this machine for it, and lets everybody in: "
@@ -46,7 +46,7 @@ class HttpFlow(Config):
 class PollFlow(Config):
     """Events that a server answers with when asked, handed to retaild's door."""
 
-    kind: Literal["poll"]
+    kind: Literal["poll"] = Field(description="What it takes: this is `poll`.")
     url: str = Field(description="What is asked, by GET. It answers JSON events.")
     every_seconds: int = Field(default=60, ge=1, description="Seconds between two questions.")
 
@@ -56,7 +56,7 @@ class PollFlow(Config):
 class TailFlow(Config):
     """Lines that are appended to a log of JSON events (one per line), handed to retaild's door."""
 
-    kind: Literal["tail"]
+    kind: Literal["tail"] = Field(description="What it takes: this is `tail`.")
     file: Path = Field(description="The log; what is rolled over beside it is read to its end.")
     rolled: str = Field(
         default="", description="Pattern of the names of rolled files, such as `web.log.*`."
