@@ -82,6 +82,15 @@ def plugins_dir(data: DataDir) -> Path:
     return data.root / "plugins"
 
 
+def installed_mark(data: DataDir) -> tuple[int, int] | None:
+    """Another one after each change; None if nothing was ever installed."""
+    try:
+        stat = (plugins_dir(data) / "installed.json").stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ino
+
+
 def read_installed(data: DataDir) -> dict[str, InstalledPlugin]:
     """Distribution -> what is installed of it; empty if there is nothing or nothing legible."""
     try:

@@ -121,11 +121,15 @@ def _instance(
 
 
 def _built(context: Context, name: str, instance: PluginInstance, path: Path) -> Any:
-    """The source, reading `path` instead of its own."""
-    spec = context.plugins.spec("source", instance.plugin)
-    if not spec.imports_files:
+    """The source, reading `path` instead of its own.
+
+    In this process, a stranger's too: a command that does nothing else, whose caller waits for it
+    and sees what becomes of it. What it hands out is guarded as the ingest worker guards it.
+    """
+    if not context.plugins.facts("source", instance.plugin).imports_files:
         why = f"its plugin {instance.plugin!r} reads no files"
         raise NotImportableError(name, why, sorted(context.settings.source))
+    spec = context.plugins.spec("source", instance.plugin)
     # The file is there as a whole, and it is the operator's own.
     given = {"path": str(path.absolute()), "settle_seconds": 0, "follow": False,
              "delete_finished": False}  # fmt: skip

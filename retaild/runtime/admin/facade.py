@@ -11,6 +11,7 @@ from retaild.api.lake import Lake
 from retaild.config.live import LiveSettings
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
+from retaild.host.live import LivePlugins
 from retaild.host.registry import PluginRegistry
 from retaild.runtime.access.audit import note
 from retaild.runtime.admin import dead_letters, jobs, lake, logs, models, overview
@@ -46,7 +47,12 @@ class Admin:
 
     @property
     def registry(self) -> PluginRegistry:
-        return self.context.plugins
+        """What is installed now, also what was installed since this process began."""
+        return self._plugins.now()
+
+    @cached_property
+    def _plugins(self) -> LivePlugins:
+        return LivePlugins(self.context.data, self.context.plugins)
 
     @property
     def _lake(self) -> Lake:

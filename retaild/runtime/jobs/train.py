@@ -152,8 +152,8 @@ def _register(
     seconds: float,
 ) -> ModelVersion:
     plugin = context.settings.trainer[name].plugin
-    spec = context.plugins.spec("trainer", plugin)
-    trained = Trained(name, plugin, spec.version, result, opponent, seconds)
+    version = context.plugins.facts("trainer", plugin).version
+    trained = Trained(name, plugin, version, result, opponent, seconds)
     return bench.registry().register(trained)
 
 

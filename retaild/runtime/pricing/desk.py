@@ -33,7 +33,7 @@ from retaild.runtime.registry import ModelVersion
 def price_trainer(context: Context) -> str:
     """The configured trainer that makes price models. Raises NoPriceTrainerError."""
     for name, instance in context.settings.trainer.items():
-        if context.plugins.spec("trainer", instance.plugin).produces == "price":
+        if context.plugins.facts("trainer", instance.plugin).produces == "price":
             return name
     raise NoPriceTrainerError
 

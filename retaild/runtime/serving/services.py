@@ -143,10 +143,10 @@ def follower(context: Context, produces: str) -> Follower | None:
     """Follows the first configured trainer whose models are of that use."""
     for name, instance in context.settings.trainer.items():
         try:
-            spec = context.plugins.spec("trainer", instance.plugin)
+            facts = context.plugins.facts("trainer", instance.plugin)
         except RetaildError:
             continue
-        if spec.produces == produces:
+        if facts.produces == produces:
             return Follower(partial(_champion, context, name), partial(_load, context, name))
     return None
 
