@@ -292,11 +292,22 @@ def test_the_chain_is_in_order_and_trains_every_trainer(
     chain = {step.name: step.needs for step in refresh.steps(context, bench)}
     assert chain == {
         "gold": (),
+        "materialize": ("gold",),
         "features": ("gold",),
         "train toy": ("features",),
-        "materialize": ("gold",),
         "propose-prices": ("gold",),
     }
+    # With the base there first, everyone is ranked once by a new champion.
+    assert list(chain).index("materialize") < list(chain).index("train toy")
+
+
+def test_trainers_follow_the_order_of_the_configuration(
+    context: JobContext, bench: Workbench
+) -> None:
+    toy = context.settings.trainer["toy"]
+    settings = context.settings.model_copy(update={"trainer": {"b": toy, "a": toy}})
+    chain = [step.name for step in refresh.steps(replace(context, settings=settings), bench)]
+    assert [name for name in chain if name.startswith("train")] == ["train b", "train a"]
 
 
 def test_a_failed_step_stops_only_what_needs_it(context: JobContext) -> None:

@@ -41,7 +41,7 @@ _MODEL = (("trainer", "the configured trainer"), ("reason", "why, for the record
 JOBS: dict[str, JobKind] = {
     "refresh": JobKind(
         "retaild.runtime.jobs.refresh:run",
-        "Gold tables, features, training, the server's base and price proposals, in this order.",
+        "Gold tables, the server's base, features, training and price proposals, in this order.",
     ),
     "gold": JobKind("retaild.runtime.jobs.gold:run", "Build the gold tables from silver."),
     "features": JobKind(

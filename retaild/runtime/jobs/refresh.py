@@ -60,14 +60,19 @@ def run(context: JobContext) -> dict[str, Any]:
 
 
 def steps(context: JobContext, bench: Workbench) -> list[Step]:
-    """The chain. Prices are proposed by the champion, even if training a newer one failed."""
-    trainers = [_training(name, bench) for name in sorted(context.settings.trainer)]
+    """The chain. Prices are proposed by the champion, even if training a newer one failed.
+
+    The base comes before the models: the server has it when it takes up a new champion, and ranks
+    everyone once, while the models after that one are still trained. They are trained in the order
+    of the configuration.
+    """
+    trainers = [_training(name, bench) for name in context.settings.trainer]
     publish = Step("publish", "publish", _job("publish"), {}, ("materialize",), 1)
     return [
         Step("gold", "gold", _job("gold"), {}, (), 3),
+        Step("materialize", "materialize", _job("materialize"), {}, ("gold",), 1),
         Step("features", "features", lambda c: materialize_features(c, bench), {}, ("gold",), 2),
         *trainers,
-        Step("materialize", "materialize", _job("materialize"), {}, ("gold",), 1),
         Step("propose-prices", "propose-prices", _job("propose-prices"), {}, ("gold",), 1),
         *([publish] if context.settings.target else []),
     ]

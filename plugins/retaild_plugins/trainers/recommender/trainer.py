@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from retaild.api import TrainingContext, TrainingResult
 from retaild.api.errors import MissingDataError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from retaild_plugins.trainers.recommender.statistics import Statistics
 
 PRIMARY_METRIC = "ndcg@10"
+
+Made = TypeVar("Made")
 
 
 class TooFewReceiptsError(MissingDataError):
@@ -62,9 +65,9 @@ class RecommenderTrainer:
         sales, version = _sales(context)
         split = _split(sales, config)
         progress(0.1, "asking the feature store")
-        learn = _Learner(sales, config, context, [*split.starts, sales.end])
+        learned = _learned(sales, config, context, [*split.starts, sales.end])
         examples: list[Example] = []
-        for number, found in enumerate(_examples(sales, split, learn, config, context)):
+        for number, found in enumerate(_examples(sales, split, learned, config, context)):
             examples += found
             progress(0.15 + 0.35 * (number + 1) / len(split.labels), "gathering evidence")
         ranker = context.workdir / "ranker.txt"
@@ -72,7 +75,7 @@ class RecommenderTrainer:
         gain = train_ranker(examples, config, context.threads, context.seed, ranker)
         del examples
         progress(0.7, "judging it on the newest weeks")
-        evaluated = learn(split.holdout[0])
+        evaluated = next(learned)
         exam = _exam(sales, split, config, context)
         artifact = Artifact(context.workdir, _settings(config), sales.end, split.holdout[0])
         metrics = judge_model(exam, evaluated, artifact.ranker(), artifact.settings)
@@ -81,7 +84,7 @@ class RecommenderTrainer:
             for name, baseline in baselines(sales, evaluated).items()
         }
         progress(0.9, "learning from all sales")
-        artifact.write(learn(sales.end), evaluated)
+        artifact.write(next(learned), evaluated)
         progress(1.0, "done")
         return TrainingResult(
             artifact=context.workdir,
@@ -122,22 +125,33 @@ class RecommenderTrainer:
         )
 
 
-class _Learner:
-    """Statistics as of a moment, with the feature store's columns of that moment."""
+def _learned(
+    sales: Sales, config: RecommenderConfig, context: TrainingContext, moments: list[float]
+) -> Iterator[Statistics]:
+    """Statistics as of each moment, in order, with the feature store's columns of that moment.
 
-    def __init__(
-        self, sales: Sales, config: RecommenderConfig, context: TrainingContext,
-        moments: list[float],
-    ) -> None:  # fmt: skip
-        from retaild_plugins.trainers.recommender.snapshots import product_snapshots
+    The next ones are learned while those before are used: learning is native code for the most
+    part, using them is Python. With one thread to use there is nothing to win.
+    """
+    from retaild_plugins.trainers.recommender.fit import fit
+    from retaild_plugins.trainers.recommender.snapshots import product_snapshots
 
-        self._sales, self._config, self._threads = sales, config, context.threads
-        self._store = product_snapshots(context.features, sales.product_ids, moments)
+    store = product_snapshots(context.features, sales.product_ids, moments)
 
-    def __call__(self, moment: float) -> Statistics:
-        from retaild_plugins.trainers.recommender.fit import fit
+    def learn(moment: float) -> Statistics:
+        return fit(sales, moment, config, store[moment], context.threads)
 
-        return fit(self._sales, moment, self._config, self._store[moment], self._threads)
+    return ahead(learn, moments) if context.threads > 1 else map(learn, moments)
+
+
+def ahead(work: Callable[[float], Made], items: Sequence[float]) -> Iterator[Made]:
+    """What `work` makes of each item, in order: a thread is at the next while one is used."""
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        coming = thread.submit(work, items[0])
+        for item in items[1:]:
+            made, coming = coming.result(), thread.submit(work, item)
+            yield made
+        yield coming.result()
 
 
 def _settings(config: RecommenderConfig) -> Settings:
@@ -180,7 +194,11 @@ def _split(sales: Sales, config: RecommenderConfig) -> Split:
 
 
 def _examples(
-    sales: Sales, split: Split, learn: _Learner, config: RecommenderConfig, context: TrainingContext
+    sales: Sales,
+    split: Split,
+    learned: Iterator[Statistics],
+    config: RecommenderConfig,
+    context: TrainingContext,
 ) -> Iterator[list[Example]]:
     """Per label window: its cases, with evidence from before the window only."""
     from retaild_plugins.trainers.recommender.cases import basket_cases, customer_cases
@@ -188,7 +206,7 @@ def _examples(
 
     settings = _settings(config)
     for start, end in split.labels:
-        stats = learn(start)
+        stats = next(learned)
         limit, seed = config.maximum_cases, context.seed
         cases = customer_cases(sales, start, end, limit, seed)
         baskets = max(MINIMUM_BASKETS, min(limit, len(cases)) // 2)
