@@ -84,9 +84,14 @@ def type_words(annotation: Any) -> str:
     return _WORDS.get(annotation) or str(getattr(annotation, "__name__", annotation))
 
 
+def _in_full(number: float) -> str:
+    """As people write it in the file: 16777216, not 1.67772e+07."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
+
+
 def _bounds(metadata: list[Any]) -> str:
     found = [
-        f"{words} {getattr(item, name):g}"
+        f"{words} {_in_full(getattr(item, name))}"
         for item in metadata
         for name, words in _BOUNDS.items()
         if isinstance(getattr(item, name, None), int | float)
