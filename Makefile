@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 LOCKS  := packaging/requirements
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 ONCE   ?=
+# Tests wait more than they compute: one worker a core. A file stays whole, so its fixtures are made once.
+WORKERS ?= $(shell nproc)
 
 export DO_NOT_TRACK = 1
 export MLFLOW_DISABLE_TELEMETRY = true
@@ -19,7 +21,7 @@ demo: $(VENV)/core.stamp  ## a year of a real shop, from till lines to answers o
 	@$(BIN)/retaildctl demo $(if $(ONCE),--once)
 
 test: $(VENV)/dev.stamp lint types layers  ## all quick tests (under ten minutes)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-long: $(VENV)/dev.stamp  ## the tests that take longer
 	@$(MAKE) --no-print-directory keycloak || echo "Without Maven the tests of Keycloak are skipped."

@@ -43,6 +43,7 @@ def test_json_keeps_pennies_and_writes_times_in_utc() -> None:
 def test_a_table_fits_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     rows = [{"name": "x" * 30, "text": "y" * 100, "n": 5}]
     print_table(rows, columns("name n text"), "none")
     whole = capsys.readouterr().out

@@ -22,6 +22,8 @@ from tests.rest.serving import InThread
 
 #: It goes on until the client leaves.
 ENDLESS = "/api/v1/stream"
+#: Requests per route and mode: what a change breaks is found by few; the long run looks further.
+FEW, MANY = 4, 60
 CHECKS = (
     "response_headers_conformance", "response_schema_conformance", "content_type_conformance",
 )  # fmt: skip
@@ -38,24 +40,25 @@ def checks() -> list[Any]:
     return [REGISTRY.get_one(name) for name in CHECKS]
 
 
+@pytest.mark.parametrize("requests", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-def test_no_request_breaks_the_api(server: InThread, mode: GenerationMode) -> None:
+def test_no_request_breaks_the_api(server: InThread, mode: GenerationMode, requests: int) -> None:
     described = schemathesis.openapi.from_url(f"{server.url}/api/v1/openapi.json")
     broken = []
     operations = [found.ok() for found in described.exclude(path=ENDLESS).get_all_operations()]
     assert len(operations) > 20
     for operation in operations:
         try:
-            _bombard(operation, mode)
+            _bombard(operation, mode, requests)
         except BaseExceptionGroup as error:  # gathered: one run shows all that is broken
             broken.append(f"{operation.label}: {error}")
     assert not broken, "\n\n".join(broken)
     assert server.client.get("/health/ready").status_code == 200
 
 
-def _bombard(operation: Any, mode: GenerationMode) -> None:
+def _bombard(operation: Any, mode: GenerationMode, requests: int) -> None:
     @settings(
-        max_examples=20, deadline=None, derandomize=True, database=None,
+        max_examples=requests, deadline=None, derandomize=True, database=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
