@@ -56,6 +56,11 @@ class DataDir:
         return self.root / "schedule.db"
 
     @property
+    def restoring(self) -> Path:
+        """Here only while a backup is restored, or after that was broken off."""
+        return self.root / ".restoring"
+
+    @property
     def run(self) -> Path:
         """Control socket and lock of the running daemon."""
         return self.root / "run"

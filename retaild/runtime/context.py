@@ -14,6 +14,7 @@ from retaild.api.lake import Lake
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings, load_settings
 from retaild.host.registry import PluginRegistry
+from retaild.runtime.backup.errors import HalfRestoredError
 from retaild.runtime.heartbeat import Heart
 from retaild.runtime.state import State
 
@@ -66,9 +67,14 @@ class JobContext(Context):
 
 
 def surroundings(config: Path | None, data: Path | None) -> tuple[Settings, DataDir]:
-    """Settings and data directory as the command line names them. Raises ConfigFaultsError."""
+    """Settings and data directory as the command line names them.
+
+    Raises ConfigFaultsError, and HalfRestoredError before anything is made or opened there.
+    """
     settings = load_settings(config, data)
     directory = DataDir(settings.retaild.data_dir)
+    if directory.restoring.exists():
+        raise HalfRestoredError(directory.root)
     directory.create()
     os.umask(0o027)
     return settings, directory

@@ -36,6 +36,18 @@ class InsideDataError(RetaildError):
         )
 
 
+class HalfRestoredError(RetaildError):
+    key = "backup.half_restored"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(
+            f"A backup is being restored into {root}, or that was broken off: its data is not "
+            "whole.",
+            hint="If no `retaildctl backup restore` is under way, empty the directory "
+            f"({root}, .restoring in it too) and restore the backup again.",
+        )
+
+
 class NoRoomError(RetaildError):
     key = "backup.no_room"
 

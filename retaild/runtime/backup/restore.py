@@ -24,8 +24,6 @@ from retaild.runtime.backup.reading import Digests, size_on_disk, visit_files
 
 Progress = Callable[[float, str], None]
 
-#: What is unpacked stands here until all of it is proven.
-_WORK = ".restoring"
 _RESERVE = 16 * 1024 * 1024
 #: Columns of mlflow.db that hold places below the old data directory.
 _PLACES = ("artifact_location", "artifact_uri", "source", "storage_location")
@@ -40,10 +38,11 @@ def restore(
     then nothing but an empty directory is left.
     """
     root = root.absolute()
-    if root.exists() and (not root.is_dir() or any(p.name != _WORK for p in root.iterdir())):
+    # What is unpacked stands here until all of it is proven.
+    work = DataDir(root).restoring
+    if root.exists() and (not root.is_dir() or any(p != work for p in root.iterdir())):
         raise NotEmptyError(root)
     made = not root.exists()
-    work = root / _WORK
     shutil.rmtree(work, ignore_errors=True)  # of a restore that was killed
     work.mkdir(parents=True, mode=0o700)
     try:

@@ -17,9 +17,11 @@ import pytest
 
 from retaild.api.lake import Lake
 from retaild.config.paths import DataDir
+from retaild.daemon.__main__ import run as daemon
 from retaild.runtime.backup import create, service, shelf
 from retaild.runtime.backup.errors import (
     BackupRunningError,
+    HalfRestoredError,
     InsideDataError,
     NoRoomError,
     NotABackupError,
@@ -31,7 +33,7 @@ from retaild.runtime.backup.errors import (
 from retaild.runtime.backup.locks import backup_lock, may_remove_files
 from retaild.runtime.backup.restore import restore
 from retaild.runtime.backup.verify import verify, verify_deeply
-from retaild.runtime.context import JobContext, offline_context
+from retaild.runtime.context import JobContext, offline_context, surroundings
 from retaild.runtime.jobs import backup as backup_job
 from retaild.runtime.jobs import compact, trim
 from retaild.runtime.state import State
@@ -39,6 +41,20 @@ from retaild.testing.stream import entry, rows, sale
 
 from .conftest import Shop
 
+#: Ends after so many moves of what is proven to its place.
+KILLED_RESTORE = """
+import os, sys
+from pathlib import Path
+from retaild.runtime.backup.restore import restore
+moves, rename = [0], Path.rename
+def killed(path, target):
+    moves[0] += 1
+    if moves[0] > int(sys.argv[3]):
+        os._exit(9)
+    return rename(path, target)
+Path.rename = killed
+restore(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
 AMOUNTS = [("a", Decimal("1.000000")), ("b", Decimal("1.000000")), ("c", Decimal("2.500000"))]
 
 
@@ -262,6 +278,33 @@ def test_nothing_is_restored_over_what_is_there(shop: Shop, dest: Path, tmp_path
     (tmp_path / "used/something").touch()
     with pytest.raises(NotEmptyError):
         restore(backup, tmp_path / "used")
+
+
+@pytest.mark.parametrize("moved", [0, 2])
+def test_what_was_restored_in_part_is_not_started(
+    shop: Shop, dest: Path, tmp_path: Path, moved: int
+) -> None:
+    """Killed while it moves in what it has unpacked and proven."""
+    backup, root = shop.back_up(dest), tmp_path / "new"
+    words = [sys.executable, "-c", KILLED_RESTORE, str(backup), str(root), str(moved)]
+    assert subprocess.run(words, check=False).returncode == 9
+    before = sorted(root.rglob("*"))
+    with pytest.raises(HalfRestoredError, match="broken off"):
+        surroundings(shop.config, root)
+    assert daemon(shop.config, root) == 1
+    assert sorted(root.rglob("*")) == before  # nothing was made there
+
+
+def test_a_restore_that_was_killed_early_can_be_done_again(
+    shop: Shop, dest: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "new"
+    (root / ".restoring/data").mkdir(parents=True)
+    (root / ".restoring/data/state.db").write_bytes(b"half")
+    with pytest.raises(HalfRestoredError):
+        surroundings(shop.config, root)
+    restore(shop.back_up(dest), root)
+    surroundings(shop.config, root)
 
 
 def test_a_newer_schema_is_refused_with_what_to_do(shop: Shop, dest: Path, tmp_path: Path) -> None:
