@@ -81,8 +81,18 @@ def _why(code: int | None, data: DataDir) -> str:
     return f"exit code {code}" + (f", {words[0]}" if words else "")
 
 
-def unreloadable(old: Active, new: Active) -> Iterable[Fault]:
-    """Settings that only a restart can change."""
+def unreloadable(
+    old: Active, new: Active, before: Settings, after: Settings | None
+) -> Iterable[Fault]:
+    """Settings that only a restart can change. `after` is None if they have other faults."""
+    if after is not None and before.bus.plugin != after.bus.plugin:
+        change = f"from {before.bus.plugin!r} to {after.bus.plugin!r}"
+        message = (
+            f"bus.plugin cannot be changed by a reload, {change}: what waits in the log of the one "
+            "is not in that of the other."
+        )
+        hint = "Stop retaild when the lake has everything (`retaildctl status`), then change it."
+        yield new.document().fault(("bus", "plugin"), message, hint)
     if old.asked_data_dir != new.asked_data_dir:
         message = "retaild.data_dir cannot be changed by a reload."
         hint = "Stop retaild, move the directory, and start it again."

@@ -242,7 +242,8 @@ class Reloader:
 
     async def _propose(self) -> Proposal:
         proposal = await propose(self._config, self._data, self._store, listening=True)
-        extra = tuple(unreloadable(self._running.active, proposal.active))
+        old, before = self._running.active, self._running.settings
+        extra = tuple(unreloadable(old, proposal.active, before, proposal.settings))
         return Proposal(**{**vars(proposal), "extra": extra})
 
     def _compare(self, proposal: Proposal) -> tuple[list[Change], Touched | None]:

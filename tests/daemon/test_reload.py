@@ -10,12 +10,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from retaild.runtime.control import RefusedError
 from retaild.runtime.state import State
+from tests.daemon.strangers import install, with_site
 
 Start = Callable[..., Any]
 TRIO = ("stream=steady", "ingest=steady", "serve=steady")
@@ -187,6 +189,79 @@ def test_the_data_directory_cannot_be_changed(start: Start) -> None:
     assert found["state"] == "refused"
     assert found["faults"][0]["message"] == "retaild.data_dir cannot be changed by a reload."
     assert found["faults"][0]["line"] == 2
+
+
+@pytest.mark.slow
+def test_the_bus_cannot_be_changed(start: Start, tmp_path: Path) -> None:
+    install(tmp_path / "site", "acme_bus", BUS)
+    daemon = start(*TRIO, PYTHONPATH=with_site(tmp_path / "site"), config="[bus]\n")
+    daemon.wait_running(*NAMES)
+    before = pids(daemon)
+    edit(daemon, "[bus]\n", '[bus]\nplugin = "acme"\n')
+    found = reload(daemon)
+    assert found["state"] == "refused"
+    assert [(fault["path"], fault["line"]) for fault in found["faults"]] == [("bus.plugin", 6)]
+    assert "from 'embedded' to 'acme'" in found["faults"][0]["message"]
+    assert pids(daemon) == before
+    diff = daemon.ask("config-diff", timeout=60)
+    assert "bus.plugin cannot be changed" in diff["faults"][0]["message"]
+
+
+@pytest.mark.slow
+def test_a_reload_tries_again_what_was_left_out(start: Start, tmp_path: Path) -> None:
+    """Whether it finds something to change or not."""
+    install(tmp_path / "site", "acme_sink", SINK.format(away=str(tmp_path / "away")))
+    (tmp_path / "away").touch()
+    config = '[lake]\ninterval_seconds = 5\n[alert.pager]\nplugin = "acme"\nstartup = "ignore"\n'
+    daemon = start(*TRIO, PYTHONPATH=with_site(tmp_path / "site"), config=config)
+    daemon.wait_running(*NAMES)
+
+    def is_now(state: str) -> None:
+        wait_for(lambda: daemon.worker("alert.pager").get("state") == state, 40)
+
+    is_now("left out")
+    edit(daemon, "interval_seconds = 5", "interval_seconds = 2")
+    assert reload(daemon)["state"] == "done"
+    is_now("left out")
+    assert reload(daemon)["state"] == "unchanged"
+    is_now("left out")
+    (tmp_path / "away").unlink()
+    assert reload(daemon)["state"] == "unchanged"
+    is_now("running")
+
+
+BUS = """
+from retaild.api import BusSpec, Config, hookimpl
+
+class BusConfig(Config):
+    pass
+
+@hookimpl
+def retaild_buses():
+    return [BusSpec(name="acme", summary="Another log.", config=BusConfig, build=print)]
+"""
+SINK = """
+import pathlib
+from retaild.api import AlertSinkSpec, Config, hookimpl
+from retaild.api.errors import TransientError
+
+class SinkConfig(Config):
+    pass
+
+class Sink:
+    def open(self):
+        if pathlib.Path({away!r}).exists():
+            raise TransientError("It is away.")
+    def send(self, notification):
+        pass
+    def close(self):
+        pass
+
+@hookimpl
+def retaild_alert_sinks():
+    return [AlertSinkSpec(name="acme", summary="Tells.", config=SinkConfig,
+                          build=lambda config, context: Sink())]
+"""
 
 
 def test_schedules_and_arguments_of_jobs_are_taken_over(start: Start) -> None:

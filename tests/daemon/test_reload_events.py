@@ -15,6 +15,7 @@ import pytest
 
 from retaild.api.lake import Lake
 from retaild.runtime.control import request
+from tests.daemon.strangers import install, with_site
 from tests.daemon.whereabouts import look
 
 Start = Callable[..., Any]
@@ -235,24 +236,13 @@ def retaild_sources():
 """
 
 
-def install(site: Path) -> None:
-    """A stranger's package, as pip would leave it."""
-    info = site / "acme_brittle-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "acme_brittle.py").write_text(BRITTLE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-brittle\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[retaild.plugins]\nbrittle = acme_brittle\n")
-
-
 def test_a_source_that_opens_and_then_dies_is_taken_back(start: Start, tmp_path: Path) -> None:
     """It builds, passes its probe and opens; its first poll ends the process."""
-    install(tmp_path / "site")
-    root = Path(__file__).parents[2]
-    path = f"{root}:{root / 'plugins'}:{Path(__file__).parent}:{tmp_path / 'site'}"
+    install(tmp_path / "site", "acme_brittle", BRITTLE)
     (tmp_path / "tills").mkdir()
     (tmp_path / "web").mkdir()
     text = CONFIG + '[source.brittle]\nplugin = "brittle"\nbreaks = false\n'
-    daemon = start("real", config=text, PYTHONPATH=path)
+    daemon = start("real", config=text, PYTHONPATH=with_site(tmp_path / "site"))
     names = (*WORKERS, "source.brittle")
     wait_for(daemon.status)
     for name in names:
