@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,14 +10,15 @@ import click
 from retaild.cli.output import paint
 
 _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
-#: What people notice of it, by kind of process; measured by benchmarks/reload.py.
+#: Kind of process -> what people notice while it is replaced. How long: docs/benchmarks.md.
 _PAUSES = {
-    "serve": "no request waits",
-    "ingest": "sources wait about a second; the door of the server goes on",
-    "stream": "events are taken in; the lake lags a few seconds",
-    "source": "it alone pauses, about a second; nothing is lost or read twice",
-    "alert": "alerts wait for it, about a second",
-    "identity": "signing in waits, about a second",
+    "serve": "nobody waits: the new server is ready before the old one ends",
+    "ingest": "every source waits for it; the server goes on taking events",
+    "stream": "the lake stands still until it is back; events wait in the log",
+    "source": "pauses; all else goes on, nothing is lost or read twice",
+    "alert": "what it has to tell waits for it",
+    "service": "whoever uses it waits until it answers again",
+    "identity": "nobody can sign in until it is back; who is signed in stays so",
 }
 
 
@@ -47,10 +48,27 @@ def show_touched(touched: dict[str, Any] | None, *, done: bool) -> None:
         return
     for what in ("started", "stopped", "replaced"):
         for name in touched[what]:
-            pause = _PAUSES.get(name.partition(".")[0], "") if what == "replaced" else ""
-            click.echo(f"{name}: {what if done else _would(what)}{f' ({pause})' if pause else ''}")
+            click.echo(f"{name}: {what if done else _would(what)}")
     if touched["untouched"]:
         click.echo(f"untouched: {', '.join(sorted(touched['untouched']))}")
+    if not done:
+        for line in expected_pauses(touched):
+            click.echo(line)
+
+
+def expected_pauses(touched: Mapping[str, Sequence[str]]) -> list[str]:
+    """What people would notice of such a reload, a line for each kind of process it replaces."""
+    groups: dict[str, list[str]] = {}
+    for name in touched["replaced"]:
+        groups.setdefault(name.partition(".")[0], []).append(name)
+    if "ingest" in groups:
+        groups.pop("source", None)  # they wait for it anyway
+    lines = [
+        f"{', '.join(names)}: {_PAUSES[kind]}" for kind, names in groups.items() if kind in _PAUSES
+    ]
+    stopped = [f"{name}: takes in nothing any more" for name in touched["stopped"]
+               if name.startswith("source.")]  # fmt: skip
+    return [*lines, *stopped] or ["Nobody notices: no process is replaced."]
 
 
 def _would(what: str) -> str:
