@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from retaild_plugins.buses.embedded.config import EmbeddedLogConfig
-from retaild_plugins.buses.embedded.log import EmbeddedLog, LogFullError
+from retaild_plugins.buses.embedded.log import EmbeddedLog
 
+from retaild.pipeline.filelog import LogFullError
 from retaild.runtime.serving.errors import BusyError
 from retaild.runtime.serving.writer import Durable, LogWriter
 from retaild.runtime.state import State

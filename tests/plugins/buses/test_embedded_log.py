@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from retaild_plugins.buses.embedded import log as log_module
 from retaild_plugins.buses.embedded import plugin
 from retaild_plugins.buses.embedded.config import EmbeddedLogConfig
-from retaild_plugins.buses.embedded.frame import EntryTooLargeError
-from retaild_plugins.buses.embedded.log import EmbeddedLog, LogFullError
+from retaild_plugins.buses.embedded.log import EmbeddedLog
 
 from retaild.api import Entry
+from retaild.pipeline.filelog import EntryTooLargeError, LogFullError
+from retaild.pipeline.filelog import log as log_module
 from retaild.testing.bus import BusConformance, BusFactory, entry, read_all
 
 SMALL = EmbeddedLogConfig(segment_bytes=16 * 1024)

@@ -39,10 +39,15 @@ class EntryTooLargeError(RetaildError):
         )
 
 
-def pack(entry: Entry, offset: int, rows_before: int, appended_at: float) -> bytes:
-    """The frame of an entry; raises EntryTooLargeError."""
+def check_size(entry: Entry) -> None:
+    """Raises EntryTooLargeError."""
     if len(entry.payload) > MAX_PAYLOAD or not 0 < entry.rows <= MAX_ROWS:
         raise EntryTooLargeError(entry.rows, len(entry.payload))
+
+
+def pack(entry: Entry, offset: int, rows_before: int, appended_at: float) -> bytes:
+    """The frame of an entry; raises EntryTooLargeError."""
+    check_size(entry)
     family = entry.family.encode()
     codec = _CODECS.index(entry.codec)
     head = _HEAD.pack(
