@@ -56,7 +56,6 @@ def run(context: ComponentContext) -> None:
     spec: IdentityProviderSpec = context.plugins.spec("identity", plugin.plugin)
     provider = context.build("identity", context.instance)
     with closing_always(provider, context.name):
-        context.heartbeat()
         provider.open()
         server = IdentityServer(context.data, spec, provider)
         asyncio.run(server.serve(context.stop.is_set, context.heartbeat))

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from retaild.api import (
     AlertSinkSpec,
     BuildContext,
@@ -26,6 +28,8 @@ from retaild.api import (
     hookimpl,
 )
 
+#: A test number that its publisher gives to everyone.
+CARD = "4111111111111111"
 #: Events before the trouble, and in all.
 BEFORE, TOTAL = 5, 20
 RUBBISH = b"\x1b[2J\x1b[31mERROR retaild.daemon: all is lost\x07\xff\xfe\x00\r\xe2\x80\xae"
@@ -34,6 +38,7 @@ RUBBISH = b"\x1b[2J\x1b[31mERROR retaild.daemon: all is lost\x07\xff\xfe\x00\r\x
 class WildConfig(Config):
     folder: Path
     how: str = ""
+    password: SecretStr | None = None
 
 
 def stock(source: str, ids: Sequence[str], on_hand: float = 1) -> Any:
@@ -80,6 +85,7 @@ class Steady:
 class Wild:
     def __init__(self, config: WildConfig, context: BuildContext) -> None:
         self.folder, self.name = config.folder, context.instance
+        self.password = config.password
         self._misbehave = HOW[config.how]
         self.at = 0
 
@@ -107,6 +113,11 @@ class Wild:
 def raises(wild: Wild) -> None:
     print("I looked at the till")
     raise RuntimeError("the till speaks Klingon")
+
+
+def speaks_of_a_card(wild: Wild) -> None:
+    print(f"I use {wild.password!r}", flush=True)
+    raise RuntimeError(f"no room for the card {CARD}")
 
 
 def exits(wild: Wild) -> None:
@@ -210,9 +221,9 @@ def floods_its_queue(wild: Wild) -> SourceBatch:
 HOW: dict[str, Callable[[Wild], Any]] = {
     one.__name__: one
     for one in (
-        raises, exits, raises_system_exit, segfaults, hangs, spins, hangs_in_c, ignores_sigterm,
-        leaks, imports_the_world, floods_the_log, forks, closes_everything, breaks_its_credit,
-        floods_its_queue,
+        raises, speaks_of_a_card, exits, raises_system_exit, segfaults, hangs, spins, hangs_in_c,
+        ignores_sigterm, leaks, imports_the_world, floods_the_log, forks, closes_everything,
+        breaks_its_credit, floods_its_queue,
     )
 }  # fmt: skip
 
