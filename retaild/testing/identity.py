@@ -97,6 +97,38 @@ class PasswordConformance(IdentityConformance):
         assert "argon2" not in str(listed)
 
 
+class BearerConformance(IdentityConformance):
+    """For providers with `bearer_tokens`. Provide `good_token` too: an access token of somebody."""
+
+    @pytest.fixture
+    def good_token(self) -> str:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def opened(self, provider: Any) -> Any:
+        provider.open()
+        yield provider
+        provider.close()
+
+    def test_a_good_token_says_whose_it_is(self, opened: Any, good_token: str) -> None:
+        found = opened.bearer(good_token)
+        assert isinstance(found, Identity)
+        assert found.subject
+        assert found.name
+        assert found.roles <= set(ROLES)
+        assert found.subject == opened.bearer(good_token).subject
+
+    @pytest.mark.parametrize("change", ["", "x", " ", "\0", "\ud800"])
+    def test_a_token_with_more_or_less_says_nothing(
+        self, opened: Any, good_token: str, change: str
+    ) -> None:
+        assert opened.bearer(good_token + change if change else good_token[:-1]) is None
+
+    @pytest.mark.parametrize("token", ["", "nobody's", "a.b.c", "x" * 100_000, "é\0\n"])
+    def test_anything_else_says_nothing(self, opened: Any, token: str) -> None:
+        assert opened.bearer(token) is None
+
+
 def _seconds(provider: Any, name: str) -> float:
     begin = time.perf_counter()
     provider.login(name, "a wrong password 99")

@@ -50,6 +50,19 @@ KINDS = {
         "BatchEngine", "retaild_batch_engines", "engine", "Engine",
         "Runs the gold layer's SQL on DuckDB.", ('dialect="duckdb"',), ("duckdb>=1.4",),
     ),
+    "features": Kind(
+        "FeatureBackend", "retaild_feature_backends", "backend", "Backend",
+        "Joins features in time with DuckDB, straight from the lake.", (), ("duckdb>=1.4",),
+    ),
+    "identity": Kind(
+        "IdentityProvider", "retaild_identity_providers", "provider", "Provider",
+        "Knows access tokens by a file of their digests.", ("bearer_tokens=True",),
+    ),
+    "trainer": Kind(
+        "Trainer", "retaild_trainers", "trainer", "Trainer",
+        "Recommends what sells now and what is bought together.",
+        ('produces="recommender"',), ("numpy>=2", "pyarrow>=18"),
+    ),
 }  # fmt: skip
 _SUFFIX = ".tmpl"
 
@@ -88,6 +101,7 @@ def words_of(kind: str, name: str) -> dict[str, str]:
         "package": f"retaild_{name.replace('-', '_')}",
         "class": camel if camel.endswith(of.noun) else camel + of.noun,
         "config": f"{camel}Config",
+        "model": f"{camel.removesuffix(of.noun)}Model",
         "interface": of.interface,
         "hook": of.hook,
         "module": of.module,
