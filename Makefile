@@ -12,7 +12,7 @@ export DO_NOT_TRACK = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export FEAST_USAGE = False
 
-.PHONY: help demo test test-long keycloak lint types layers docs fuzz bench lock clean
+.PHONY: help demo test test-long test-appliance keycloak lint types layers docs fuzz bench lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,11 +21,14 @@ demo: $(VENV)/core.stamp  ## a year of a real shop, from till lines to answers o
 	@$(BIN)/retaildctl demo $(if $(ONCE),--once)
 
 test: $(VENV)/dev.stamp lint types layers  ## all quick tests (under ten minutes)
-	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -m "not slow and not appliance" -n $(WORKERS) --dist loadfile
 
 test-long: $(VENV)/dev.stamp  ## the tests that take longer
 	@$(MAKE) --no-print-directory keycloak || echo "Without Maven the tests of Keycloak are skipped."
-	$(BIN)/pytest -m slow --timeout=3600
+	$(BIN)/pytest -m "slow and not appliance" --timeout=3600
+
+test-appliance: $(VENV)/dev.stamp  ## the tests with real Kafka, Spark, Flink, ... (needs Java and Maven; fetches 2 GB once)
+	$(BIN)/pytest tests/appliance --timeout=1800
 
 keycloak: packaging/keycloak/target/fetched  ## fetch Keycloak for its tests (needs Maven; 180 MB)
 

@@ -138,6 +138,8 @@ class Server:
     directory: Path | None = None
     #: Ends by SIGTERM; it is killed after so many seconds.
     stop_seconds: float = 15.0
+    #: It may be started again alone when it ends, while the service's other servers go on.
+    alone: bool = False
 
 
 #: What the admin page shows of a service: name of a figure -> its value.

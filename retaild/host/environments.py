@@ -15,7 +15,7 @@ from retaild.host.installed import InstalledVersion, plugins_dir, provided, read
 
 #: Kinds whose components have processes of their own, which may therefore run in another Python
 #: environment. The others work in the host's processes, with the host's packages.
-ISOLATED_KINDS = frozenset({"source", "alert", "identity"})
+ISOLATED_KINDS = frozenset({"source", "alert", "identity", "service"})
 
 
 @dataclass(frozen=True, slots=True)

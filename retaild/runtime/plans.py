@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from retaild.api.errors import ConfigError
+from retaild.api.service import ServiceSpec
 from retaild.config.paths import DataDir
 from retaild.config.sections import LimitsSection, PluginInstance
 from retaild.host.environments import Launch, launch_of
+from retaild.host.registry import PluginRegistry
 from retaild.runtime.component import process_name
 from retaild.runtime.isolation.birth import Order
 
@@ -50,17 +54,19 @@ class WorkerPlan:
 #: Sources end first: what they sent is acknowledged while the hub still runs. Then the doors, then
 #: the stream, which carries what they let in to the lake, and the sinks, which may tell of it.
 STAGES = {
-    "service": 2,
     "source": -1,
     "ingest": 0,
     "serve": 0,
     "identity": 0,
     "stream": 1,
     "alert": 1,
+    "service": 3,
 }
 #: The server lets requests that it has begun end. In an orderly end all stages together stay below
-#: ten seconds.
-GRACES = {"serve": 5.5, "source": 2.5, "identity": 2.5}
+#: ten seconds, but for managed services: a database may take its time to close.
+GRACES = {"serve": 5.5, "source": 2.5, "identity": 2.5, "service": 45.0}
+#: What a managed service may take where its instance states nothing.
+SERVICE_LIMITS = {"processes": 64, "open_seconds": 300.0}
 
 
 def plan_worker(
@@ -84,6 +90,8 @@ def plan_instance(
 ) -> WorkerPlan:
     """A component in a process of its own; `entry` runs instead of its kind's own runner."""
     launch = launch or launch_of(kind, instance.plugin, data)
+    if kind == "service":
+        return _plan_service(name, instance, data, config, launch)
     order = Order(
         process_name(kind, name), kind, name, str(data.root),
         config=str(config) if config else None,
@@ -96,3 +104,35 @@ def plan_instance(
         order.name, kind, stage=STAGES.get(kind, 0), grace=GRACES.get(kind, 4.0),
         isolated=Isolated(order, instance.limits, instance.startup),
     )  # fmt: skip
+
+
+def _plan_service(
+    name: str, instance: PluginInstance, data: DataDir, config: Path | None, launch: Launch
+) -> WorkerPlan:
+    """Its limits are those of its servers; it ends after those that need it."""
+    facts = _facts_of(instance.plugin, data)
+    stated = instance.limits.model_fields_set
+    usual = {**SERVICE_LIMITS, "memory_mib": 2 * facts.memory_mib}
+    limits = instance.limits.model_copy(
+        update={key: value for key, value in usual.items() if key not in stated}
+    )
+    order = Order(
+        process_name("service", name), "service", name, str(data.root),
+        config=str(config) if config else None,
+        python=str(launch.python) if launch.python else None,
+        path=launch.path,
+        memory_mib=limits.memory_mib,
+        confined=False,
+    )  # fmt: skip
+    return WorkerPlan(
+        order.name, "service", stage=STAGES["service"] - bool(facts.after),
+        grace=GRACES["service"], isolated=Isolated(order, limits, instance.startup),
+    )  # fmt: skip
+
+
+def _facts_of(plugin: str, data: DataDir) -> Any:
+    """What its Spec states; the interface's defaults where there is no such plugin (any more)."""
+    try:
+        return PluginRegistry.load(data).facts("service", plugin)
+    except ConfigError:
+        return ServiceSpec(name=plugin, summary="", build=lambda *_: None)

@@ -30,7 +30,9 @@ def check_sample(
 ) -> None:
     """`sample` (a parsed sample.toml) configures this plugin and nothing else, without a fault.
 
-    `also`: the other kinds that the same module registers; they share the sample. Paths in it need not exist here, and secrets need not be readable.
+    `also`: the other kinds that the same module registers; they share the sample.
+
+    Paths in it need not exist here, and secrets need not be readable.
     """
     wanted = {kind, *also}
     assert set(sample) == wanted, f"the sample has tables of {sorted(sample)}, not of {wanted}"

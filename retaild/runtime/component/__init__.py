@@ -20,6 +20,7 @@ RUNNERS = {
     "source": "retaild.runtime.component.source:run",
     "alert": "retaild.runtime.component.alert:run",
     "identity": "retaild.runtime.component.identity:run",
+    "service": "retaild.runtime.component.service:run",
 }
 ISOLATED_KINDS = tuple(RUNNERS)
 

@@ -46,6 +46,8 @@ class Order:
     #: Put before the module search path.
     path: tuple[str, ...] = ()
     memory_mib: int = 512
+    #: False: it keeps a server, which has limits of its own and serves the others.
+    confined: bool = True
 
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> Self:
@@ -71,7 +73,8 @@ def become_component(order: Order, server: int, log: int, ready: int) -> None:
     os.dup2(ready, READY)
     os.set_inheritable(READY, order.python is not None)
     os.closerange(READY + 1, 65536)
-    _limit(order.memory_mib)
+    if order.confined:
+        _limit(order.memory_mib)
 
 
 def _reset_signals() -> None:

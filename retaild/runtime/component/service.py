@@ -1,0 +1,35 @@
+"""Runs one managed service: starts its servers, watches them, stops them."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from retaild.api.service import Service
+from retaild.runtime.component import ComponentContext
+from retaild.runtime.services.keeper import LOOK, Keeper
+
+_log = logging.getLogger(__name__)
+
+
+def run(context: ComponentContext) -> None:
+    """Work until `context.stop`. Raises what the service and its keeper raise."""
+    service: Service = context.build("service", context.instance)
+    keeper = Keeper(service)
+    began = time.monotonic()
+    try:
+        figures = keeper.start(context.stop.is_set)
+        if context.stop.is_set():
+            return
+        _log.info("it answers after %.1f s", time.monotonic() - began)
+        context.heartbeat(answers="yes", start_seconds=_seconds(began), **figures)
+        while not context.stop.wait(LOOK):
+            found = keeper.watch()
+            # The time is a figure that changes: what looks for runaways sees that it goes on.
+            context.heartbeat(up_seconds=_seconds(began), **(found or {}))
+    finally:
+        keeper.stop()
+
+
+def _seconds(began: float) -> float:
+    return round(time.monotonic() - began, 1)

@@ -1,0 +1,1 @@
+"""Managed services: fetching their software, keeping their servers alive, telling of them."""

@@ -1,0 +1,116 @@
+"""The real Elasticsearch: as a service, published into, searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from retaild_plugins.cluster.elasticsearch.config import (
+    ElasticsearchServiceConfig,
+    ElasticsearchTargetConfig,
+)
+from retaild_plugins.cluster.elasticsearch.plugin import (
+    SOFTWARE,
+    retaild_deploy_targets,
+    retaild_services,
+)
+from retaild_plugins.cluster.elasticsearch.target import ElasticsearchTarget
+
+from retaild.api import BuildContext, ConfigError, ServiceSpec, TransientError
+from retaild.api.target import Record
+from retaild.testing.service import ServiceConformance, free_ports, running
+
+Contexts = Callable[..., BuildContext]
+
+NAMES = ["RED GLASS HOLDER", "GLASSES CASE BLUE", "WHITE HANGING HEART", "HEARTS COAT HANGER"]
+
+
+@pytest.fixture
+def spec(installed: Callable[..., object]) -> ServiceSpec:
+    installed(SOFTWARE)
+    return retaild_services()[0]
+
+
+@pytest.fixture
+def config() -> ElasticsearchServiceConfig:
+    port, transport = free_ports(2)
+    return ElasticsearchServiceConfig(port=port, transport_port=transport, heap_mib=384)
+
+
+@pytest.fixture
+def context(context_of: Contexts) -> BuildContext:
+    return context_of("elasticsearch")
+
+
+class TestElasticsearchService(ServiceConformance):
+    pass
+
+
+@pytest.fixture
+def target(
+    spec: ServiceSpec, config: ElasticsearchServiceConfig, context_of: Contexts
+) -> Iterator[ElasticsearchTarget]:
+    own = ElasticsearchTargetConfig(url=f"http://127.0.0.1:{config.port}")
+    with running(spec, config, context_of("elasticsearch")):
+        made = retaild_deploy_targets()[0].build(own, context_of("search", "target"))
+        made.open()
+        yield made
+        made.close()
+
+
+def _products(names: list[str], units: float = 1.0) -> list[Record]:
+    return [
+        Record(
+            f"1000{n}",
+            {"product_id": f"1000{n}", "name": name, "category": "HOME", "units_28d": units * n},
+        )
+        for n, name in enumerate(names)
+    ]
+
+
+def test_what_is_published_is_found_the_way_people_type(target: ElasticsearchTarget) -> None:
+    assert target.publish("products", _products(NAMES)) == len(NAMES)
+    found = {
+        words: list(target.search(words, None, 10, 0).ids)
+        for words in ("glass", "red glass", "haert", "hea hang", "10002", "zzz")
+    }
+    assert found["glass"][0] in ("10000", "10001")
+    assert set(found["glass"]) == {"10000", "10001"}
+    assert found["red glass"] == ["10000"]
+    assert set(found["haert"]) == {"10002", "10003"}
+    assert set(found["hea hang"]) == {"10002", "10003"}
+    assert found["10002"] == ["10002"]
+    assert found["zzz"] == []
+    assert target.search("glass", "GARDEN", 10, 0).total == 0
+
+
+def test_a_new_publication_replaces_the_old_and_a_failed_one_changes_nothing(
+    target: ElasticsearchTarget,
+) -> None:
+    target.publish("products", _products(NAMES))
+
+    def broken() -> Iterator[Record]:
+        yield from _products(["ONLY THIS"])
+        raise RuntimeError("the lake is gone")
+
+    with pytest.raises(RuntimeError):
+        target.publish("products", broken())
+    assert target.search("glass", None, 10, 0).total == 2
+    target.publish("products", _products(["ONLY THIS"]))
+    assert target.search("glass", None, 10, 0).total == 0
+    assert target.search("only", None, 10, 0).total == 1
+
+
+def test_a_wrong_password_and_a_server_that_is_away_are_told_apart(
+    target: ElasticsearchTarget, config: ElasticsearchServiceConfig, context_of: Contexts
+) -> None:
+    url = f"http://127.0.0.1:{config.port}"
+    wrong = ElasticsearchTargetConfig.model_validate({"url": url, "password": "no"})
+    with pytest.raises(ConfigError, match="refuses the user 'retaild'"):
+        retaild_deploy_targets()[0].build(wrong, context_of("search", "target")).open()
+    [nobody] = free_ports(1)
+    away = ElasticsearchTargetConfig.model_validate(
+        {"url": f"http://127.0.0.1:{nobody}", "password": "no"}
+    )
+    with pytest.raises(TransientError):
+        retaild_deploy_targets()[0].build(away, context_of("search", "target")).open()
