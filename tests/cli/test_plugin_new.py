@@ -67,3 +67,28 @@ def test_it_passes_its_own_tests_and_checks(ctl: Ctl, shop: Path, kind: str) -> 
     run(project, str(BIN / "ruff"), "check", "--no-cache", ".")
     run(project, str(BIN / "ruff"), "format", "--no-cache", "--check", ".")
     run(project, str(BIN / "mypy"), "--cache-dir", str(shop / "mypy"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_wheel_is_installed_found_and_configured(ctl: Ctl, shop: Path, kind: str) -> None:
+    """The steps that the command tells at its end, up to a configuration without a fault."""
+    assert ctl("init").code == 0
+    assert ctl("plugin", "new", kind, f"my-{kind}", "project").code == 0
+    project = shop / "project"
+    run(
+        project, sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q",
+        "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", ".",
+    )  # fmt: skip
+    (wheel,) = (project / "dist").glob("*.whl")
+    installed = ctl("plugin", "install", wheel, "--no-index", "--json").json
+    assert installed["plugins"] == [f"{kind} my-{kind}"]
+    sample = (project / "src" / f"retaild_my_{kind}" / "sample.toml").read_text()
+    (shop / "secrets").mkdir()
+    (shop / "secrets/chat").write_text("a token")
+    config = shop / "retaild.toml"
+    config.write_text(f"{config.read_text()}\n{sample.replace('/etc/retaild', str(shop))}")
+    told = ctl("check")
+    assert told.code == 0, told.out + told.err
+    shown = ctl("plugin", "show", f"my-{kind}", "--json").json
+    assert all(row["description"] for row in shown["settings"])
