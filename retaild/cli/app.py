@@ -36,6 +36,7 @@ COMMANDS: Table = {
     "user": ("user", "Look after the users who may sign in."),
     "key": ("key", "Make, list and revoke API keys."),
     "audit": ("audit", "Look into the log of all changes."),
+    "service": ("service", "Install, start, stop and watch the servers that retaild runs."),
     "worker": ("worker", "List and restart workers."),
     "bundle": ("bundle", "Collect what a helper needs to understand a fault."),
     "backup": ("backup", "Back up everything, verify backups, restore them."),

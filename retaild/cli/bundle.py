@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from retaild.api.errors import RetaildError
 from retaild.cli.command import command as make
 from retaild.cli.command import group
 from retaild.cli.exits import FailedError
@@ -36,7 +39,14 @@ def debug(session: Session, file: Path | None) -> None:
     except OSError as error:
         hint = "Name another file."
         raise FailedError(f"{target} cannot be written: {error.strerror}.", hint) from None
+    _write_down(session, target)
     shown = {"file": target, "bytes": target.stat().st_size, "parts": sizes}
     session.show(
         shown, lambda: click.echo(f"{target} ({size(target.stat().st_size)}, {len(sizes)} parts)")
     )
+
+
+def _write_down(session: Session, target: Path) -> None:
+    """Into the audit log, if the state can be written to: the bundle may be about just that."""
+    with suppress(RetaildError, sqlite3.Error):
+        session.record("bundle.debug", str(target))

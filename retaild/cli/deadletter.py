@@ -115,6 +115,9 @@ def replay(session: Session, event_ids: tuple[str, ...], everything: bool) -> in
         with lake_writer(context, bus) as writer:
             result = replay_dead_letters(context, None if everything else event_ids, bus=bus)
             writer.wait()
+    target = "all" if everything else ", ".join(event_ids)
+    after = {"accepted": result.accepted, "refused": result.refused}
+    session.record("dead_letter.replay", target[:500], after=after)
     unknown = [key for key in event_ids if key not in result.outcomes]
     shown = {"accepted": result.accepted, "refused": result.refused, "unknown": unknown,
              "outcomes": result.outcomes}  # fmt: skip

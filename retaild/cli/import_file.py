@@ -62,6 +62,10 @@ def command(
             in_lake = writer.wait() if wait and result.complete else False
     progress.clear()
     facts = _facts(name, file, result, in_lake, time.monotonic() - began)
+    from retaild.events.cards import mask
+
+    taken = {key: facts[key] for key in ("source", "accepted", "dead", "complete")}
+    session.record("events.import", mask(str(file)), after=taken)
     return _tell(session, facts, wait)
 
 

@@ -25,11 +25,10 @@ command = group("Make, list and revoke API keys.")
 def create(
     session: Session, name: str, scopes: tuple[str, ...], days: float, never_ends: bool
 ) -> None:
-    from retaild.cli.rest_client import system_user
     from retaild.runtime.access.keys import ApiKeys
 
     keys = ApiKeys(session.state)
-    by = f"system user {system_user()}"
+    by = session.user
     key_id, token = keys.create(name, scopes, by, None if never_ends else days)
     made = keys.get(key_id)
     after = {field: made[field] for field in ("name", "scopes", "expires")}

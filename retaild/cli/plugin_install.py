@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -112,16 +110,14 @@ def versions(session: Session) -> None:
 def _finish(session: Session, change: Change, what: str) -> None:
     """Write it down, let the running retaild know, delete what nobody uses any more, say it."""
     from retaild.host.install import delete_files
-    from retaild.runtime.access.audit import record
     from retaild.runtime.state import State
 
     before, after = (_version(change.before), _version(change.after))
     told = "Nothing changed."
     if before != after:
-        who = f"system user {pwd.getpwuid(os.geteuid()).pw_name}"
-        state = State(session.data.state_db)
-        record(state, who, what, change.distribution, via="command", before=before, after=after)
-        told = _reload(session, who)
+        State(session.data.state_db).close()  # it may be the first thing that is done there
+        session.record(what, change.distribution, before=before, after=after)
+        told = _reload(session)
         delete_files(session.data, change)
     facts = {
         "distribution": change.distribution, "before": before, "after": after,
@@ -153,12 +149,12 @@ def _tell(facts: dict[str, Any]) -> None:
         click.echo(f"Next: `retaildctl plugin show {kind} {plugin} --sample`.")
 
 
-def _reload(session: Session, who: str) -> str:
+def _reload(session: Session) -> str:
     """Ask the running retaild to change over; what became of it, in a sentence."""
     from retaild.runtime.control import NotRunningError
 
     try:
-        session.daemon("reload", by=who, via="command")
+        session.daemon("reload", by=session.user, via="command")
         return _outcome(session)
     except NotRunningError:
         return "retaild is not running; it counts from the next start."

@@ -24,20 +24,19 @@ _DONE = {
 
 def _make(action: str) -> click.Command:
     @make(name=action, help=_HELP[action])
-    @click.argument("kind", type=click.Choice(["source", "alert", "identity"]))
+    @click.argument("kind", type=click.Choice(["source", "alert", "identity", "service"]))
     @click.argument("name")
     @click.option("--reason", default="", help="Why, for others.")
     def act(session: Session, kind: str, name: str, reason: str) -> None:
-        done = _ask(session, action, kind, name, reason)
+        done = ask(session, action, kind, name, reason)
         session.show(done, lambda: click.echo(f"{kind.capitalize()} {name} {_DONE[action]}."))
 
     return act
 
 
-def _ask(session: Session, action: str, kind: str, name: str, reason: str) -> dict[str, Any]:
-    from retaild.runtime.access.audit import system_user
-
-    who = system_user()
+def ask(session: Session, action: str, kind: str, name: str, reason: str) -> dict[str, Any]:
+    """Change the standing of an instance; what it is then."""
+    who = session.user
     try:
         return session.daemon(f"{action}-instance", kind=kind, name=name, reason=reason, by=who)
     except NotRunningError:

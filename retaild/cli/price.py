@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any
 
 import click
@@ -99,8 +98,9 @@ def propose(session: Session) -> int:
 
 def _decide(session: Session, proposals: tuple[str, ...], verb: str, comment: str | None) -> None:
     from retaild.cli.rest_client import segment
+    from retaild.runtime.access.audit import system_name
 
-    body = {"by": getpass.getuser(), **({"comment": comment} if comment else {})}
+    body = {"by": system_name(), **({"comment": comment} if comment else {})}
     answers = [
         session.api("POST", f"/price-proposals/{segment(proposal)}/{verb}", body)
         for proposal in proposals

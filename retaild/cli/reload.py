@@ -23,21 +23,11 @@ _POLL_SECONDS = 0.1
 )
 @click.option("--wait/--no-wait", default=True, help="Wait until it is done (default).")
 def command(session: Session, wait: bool) -> int:
-    reload = session.daemon("reload", by=_who(), via="command")["reload"]
+    reload = session.daemon("reload", by=session.user, via="command")["reload"]
     if wait:
         reload = _watch(session, reload)
     session.show({"reload": reload}, lambda: _tell(reload))
     return _code(reload)
-
-
-def _who() -> str:
-    import os
-    import pwd
-
-    try:
-        return f"system user {pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:
-        return f"system user {os.getuid()}"
 
 
 def _watch(session: Session, reload: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ operating system's user, which ends within two minutes.
 
 from __future__ import annotations
 
-import getpass
 import json
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
@@ -42,21 +41,12 @@ class ProblemError(RetaildError):
         super().__init__(str(message), hint=str(problem.get("hint") or ""))
 
 
-def system_user() -> str:
-    """The operating system's user who gave the command, as the audit log names him."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        import os
-
-        return str(os.getuid())
-
-
 def system_key(state: State) -> str:
     """A key for one call."""
+    from retaild.runtime.access.audit import system_name
     from retaild.runtime.access.keys import ApiKeys
 
-    return ApiKeys(state).create_for_system(system_user())
+    return ApiKeys(state).create_for_system(system_name())
 
 
 def call(

@@ -91,11 +91,16 @@ class Session:
 
     def record(self, what: str, target: str, *, before: Any = None, after: Any = None) -> None:
         """Write into the audit log what this command changed by itself, not through the API."""
-        from retaild.cli.rest_client import system_user
         from retaild.runtime.access.audit import record
 
-        who = f"system user {system_user()}"
-        record(self.state, who, what, target, via="command", before=before, after=after)
+        record(self.state, self.user, what, target, via="command", before=before, after=after)
+
+    @property
+    def user(self) -> str:
+        """Who gave the command, as the audit log names him."""
+        from retaild.runtime.access.audit import system_user
+
+        return system_user()
 
     def show(self, data: Any, for_people: Callable[[], None]) -> None:
         """Print `data` as JSON if asked to, else call `for_people`."""

@@ -97,6 +97,7 @@ def reset(session: Session, name: str, yes: bool) -> None:
         question = f"Read {name} again from its beginning? Events already taken in stay single."
         click.confirm(question, abort=True)
     session.state.forget_source_position(name)
+    session.record("source.reset", name)
     restarted = session.is_running()
     if restarted:  # the worker holds the old position in memory
         session.daemon("restart-worker", worker="ingest")
