@@ -48,7 +48,12 @@ def _check_and_compare(session: Session) -> int:
 
 
 def _tell_difference(found: dict[str, Any], errors: int) -> None:
-    from retaild.cli.difference import show_changes, show_faults, show_touched
+    from retaild.cli.difference import (
+        expected_pauses,
+        show_changes,
+        show_faults,
+        show_touched,
+    )
 
     show_faults(found["faults"])
     if errors:
@@ -59,6 +64,8 @@ def _tell_difference(found: dict[str, Any], errors: int) -> None:
     if not found["changes"]:
         number = found["active"]["number"]
         click.echo(f"No difference to configuration {number}, which is in force.")
+    for line in expected_pauses(found["touched"]) if found["changes"] else []:
+        click.echo(line)
 
 
 def _fields(fault: Any) -> dict[str, Any]:

@@ -51,9 +51,6 @@ def show_touched(touched: dict[str, Any] | None, *, done: bool) -> None:
             click.echo(f"{name}: {what if done else _would(what)}")
     if touched["untouched"]:
         click.echo(f"untouched: {', '.join(sorted(touched['untouched']))}")
-    if not done:
-        for line in expected_pauses(touched):
-            click.echo(line)
 
 
 def expected_pauses(touched: Mapping[str, Sequence[str]]) -> list[str]:

@@ -54,12 +54,17 @@ def chain(before: str, entry: list[Any]) -> str:
     return hashlib.sha256(json.dumps([before, *entry]).encode()).hexdigest()
 
 
-def system_user() -> str:
-    """Who works at this machine's command line, as `who` of an entry."""
+def system_name() -> str:
+    """Who works at this machine's command line: as the kernel says, not the environment."""
     try:
-        return f"system user {pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:
-        return f"system user {os.getuid()}"
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user id without a name
+        return str(os.getuid())
+
+
+def system_user() -> str:
+    """The same, as `who` of an entry."""
+    return f"system user {system_name()}"
 
 
 @dataclass(frozen=True, slots=True)
