@@ -23,6 +23,9 @@ ALL: dict[str, tuple[str, ...]] = {
     "features": (),
     "startup": (),
     "footprint": ("--seconds", "15"),
+    "isolation": (),
+    "isolation_source": (),
+    "neighbour": (),
 }
 
 

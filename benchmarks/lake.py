@@ -55,7 +55,7 @@ COLUMNS = {
 }  # fmt: skip
 LINES = {"return_receipt": "^C", "product": r"^\d{5}[A-Za-z]*$"}
 
-_spawn = multiprocessing.get_context("spawn")
+spawned = multiprocessing.get_context("spawn")
 
 
 def main() -> None:
@@ -104,14 +104,14 @@ def _rounded(value: Any) -> Any:
 
 def imported(root: Path) -> dict[str, Any]:
     """Doors and stream side by side: seconds until all of silver is there."""
-    _configure(root)
-    log = _log(root)
-    ready, go, done = _spawn.Event(), _spawn.Event(), _spawn.Event()
-    answers, peaks = _spawn.Queue(), _spawn.Queue()
+    configure(root)
+    log = open_log(root)
+    ready, go, done = spawned.Event(), spawned.Event(), spawned.Event()
+    answers, peaks = spawned.Queue(), spawned.Queue()
     processes = [
-        _spawn.Process(target=_hub, args=(root, done, peaks)),
-        _spawn.Process(target=_source, args=(root, ready, go, done, peaks)),
-        _spawn.Process(target=_stream, args=(root, done, answers)),
+        spawned.Process(target=hub_process, args=(root, done, peaks)),
+        spawned.Process(target=source_process, args=(root, ready, go, done, peaks)),
+        spawned.Process(target=_stream, args=(root, done, answers)),
     ]
     for process in processes:
         process.start()
@@ -153,13 +153,13 @@ def _sum(lake: Lake) -> Decimal:
     return total
 
 
-def _log(root: Path) -> EmbeddedLog:
+def open_log(root: Path) -> EmbeddedLog:
     log = EmbeddedLog(EmbeddedLogConfig(), root / "log")
     log.open()
     return log
 
 
-def _configure(root: Path) -> None:
+def configure(root: Path) -> None:
     root.mkdir(parents=True)
     (root / "retaild.toml").write_text(
         f"""
@@ -186,16 +186,16 @@ def _until(done: Event) -> threading.Event:
     return stop
 
 
-def _hub(root: Path, done: Event, peaks: Any) -> None:
+def hub_process(root: Path, done: Event, peaks: Any) -> None:
     settings, data = surroundings(root / "retaild.toml", root)
     state, plugins = State(data.state_db), PluginRegistry.load(data)
-    log = _log(root)
+    log = open_log(root)
     Hub(WorkerContext("ingest", settings, data, plugins, state, _until(done)), log).run()
     log.close()
     peaks.put(("hub", _peak_mib()))
 
 
-def _source(root: Path, ready: Event, go: Event, done: Event, peaks: Any) -> None:
+def source_process(root: Path, ready: Event, go: Event, done: Event, peaks: Any) -> None:
     settings, data = surroundings(root / "retaild.toml", root)
     plugins = PluginRegistry.load(data)
     spec = plugins.spec("source", "tabular")
@@ -224,7 +224,7 @@ def _source(root: Path, ready: Event, go: Event, done: Event, peaks: Any) -> Non
 
 
 def _stream(root: Path, done: Event, answers: Any) -> None:
-    log, stream = _log(root), _processor(root)
+    log, stream = open_log(root), _processor(root)
     stream.open(log)
     answers.put("stream ready")
     while not done.is_set():
@@ -248,7 +248,7 @@ def _peak_mib() -> float:
 
 
 def in_process(work: Callable[..., Any], *arguments: Any) -> Any:
-    with _spawn.Pool(1) as pool:
+    with spawned.Pool(1) as pool:
         return pool.apply(work, arguments)
 
 
@@ -259,7 +259,7 @@ def streamed(filled: Path, root: Path) -> dict[str, float]:
 
 def _alone(filled: Path, root: Path) -> dict[str, float]:
     """The log of an import once more, into another lake."""
-    log, stream = _log(filled), _processor(root)
+    log, stream = open_log(filled), _processor(root)
     stream.open(log)
     began = time.perf_counter()
     while stream.step().offset < log.end().offset:

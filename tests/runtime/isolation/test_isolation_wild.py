@@ -34,13 +34,22 @@ CASES = {
     "closes_everything": ("it hung: a call took longer than 4 s", ""),
     "hangs": ("it hung: a call took longer than 4 s", "in hangs"),
     "spins": ("it hung: a call took longer than 4 s", "in spins"),
+    "burns": ("it hung: a call took longer than 4 s", "in spins"),
     "hangs_in_c": ("it hung: a call took longer than 4 s", "in hangs_in_c"),
     "ignores_sigterm": ("it hung: a call took longer than 4 s", ""),
     "imports_the_world": ("it used .* MiB of memory, 64 MiB are allowed", ""),
     "floods_the_log": ("it hung: a call took longer than 4 s", r"\[cut\]$"),
 }
 #: Each of these is waited for until it counts as hung.
-SLOW = {"hangs", "spins", "hangs_in_c", "ignores_sigterm", "closes_everything", "floods_the_log"}
+SLOW = {
+    "hangs",
+    "spins",
+    "burns",
+    "hangs_in_c",
+    "ignores_sigterm",
+    "closes_everything",
+    "floods_the_log",
+}
 
 CONFIG = """
 [source.steady]

@@ -143,6 +143,14 @@ def spins(wild: Wild) -> None:
         pass
 
 
+def burns(wild: Wild) -> None:
+    """More cores than one."""
+    for _ in range(3):
+        if os.fork() == 0:
+            spins(wild)
+    spins(wild)
+
+
 def hangs_in_c(wild: Wild) -> None:
     """With the interpreter's lock held: no thread of the process runs any more."""
     re.match(r"(a+)+$", "a" * 64 + "b")
@@ -221,9 +229,9 @@ def floods_its_queue(wild: Wild) -> SourceBatch:
 HOW: dict[str, Callable[[Wild], Any]] = {
     one.__name__: one
     for one in (
-        raises, speaks_of_a_card, exits, raises_system_exit, segfaults, hangs, spins, hangs_in_c,
-        ignores_sigterm, leaks, imports_the_world, floods_the_log, forks, closes_everything,
-        breaks_its_credit, floods_its_queue,
+        raises, speaks_of_a_card, exits, raises_system_exit, segfaults, hangs, spins, burns,
+        hangs_in_c, ignores_sigterm, leaks, imports_the_world, floods_the_log, forks,
+        closes_everything, breaks_its_credit, floods_its_queue,
     )
 }  # fmt: skip
 
