@@ -66,6 +66,8 @@ def install(session: Session, names: tuple[str, ...]) -> None:
     for name in wanted:
         for software in specs[name].software:
             done[software.name] = str(fetch(software, services.software_dir, report))
+        if session.data.state_db.exists():  # before `init` there is no log to write into
+            session.record("service.install", name, after=done)
     session.show({"installed": done}, lambda: _tell_installed(done))
 
 

@@ -25,14 +25,15 @@ READING = """
     plugin:list,show,versions source:list,show job:list,history,show,log model:list,compare
     deadletter:list,show config:show,path,history price:show,history,what-if,list
     lake:tables,show,history,export worker:list alert:list,show,history user:list key:list
-    audit:list,verify backup:list,verify
+    audit:list,verify backup:list,verify service:list,status,logs
 """
 #: Written into a project or a directory of somebody's own: there is no log yet, or none concerned.
 ELSEWHERE = "init demo plugin:new"
 #: The daemon itself: `config history` says when it started, and with what.
 FOREGROUND = "run"
 #: Need a daemon: tests/daemon/test_audit.py gives them.
-WITH_DAEMON = "stop reload worker:restart alert:test"
+#: `service restart` is `worker restart` of another name.
+WITH_DAEMON = "stop reload worker:restart service:restart alert:test"
 #: Through the API, which writes down each change it makes: tests/rest walks all its routes.
 BY_API = "price:approve,reject"
 #: What is given here, without a daemon -> the command line, and the entry that it leaves.
@@ -52,6 +53,9 @@ GIVEN: Mapping[str, tuple[str, str]] = {
     "plugin upgrade": ("plugin upgrade {newer}", "plugin.upgrade"),
     "plugin rollback": ("plugin rollback retaild-acme 1.0", "plugin.rollback"),
     "plugin remove": ("plugin remove acme", "plugin.remove"),
+    "service install": ("service install {service}", "service.install"),
+    "service stop": ("service stop search", "instance.disable"),
+    "service start": ("service start search", "instance.resume"),
     "alert ack": ("alert ack 1", "alert.acknowledge"),
     "alert silence": ("alert silence --all", "alert.silence"),
     "alert unsilence": ("alert unsilence 1", "alert.unsilence"),
@@ -101,7 +105,10 @@ def world(
     run = {"id": 1, "state": "failed", "error": "Not here.", "started": 0.0, "finished": 0.0}
     monkeypatch.setattr("retaild.cli.running._run_here", lambda *_: run)
     monkeypatch.setattr("retaild.runtime.registry.version", lambda *_: None)
+    monkeypatch.setattr("retaild.runtime.services.software.install", lambda *_: "fetched")
     monkeypatch.setattr("sys.stdin.readline", lambda: "a rather long password\n", raising=False)
+    with (configured / "retaild.toml").open("a") as file:
+        file.write('[service.search]\nplugin = "elasticsearch"\n')
     data = DataDir(configured / "retaild-data")
     state = State(data.state_db)
     raise_alert(state, "disk.full", "warning", "It fills.", source="disk")
@@ -109,6 +116,7 @@ def world(
     newer = source().replace("Does it.", "Does it better.")
     return {
         "data": data,
+        "service": "elasticsearch",
         "wheel": wheel(tmp_path / "1"),
         "newer": wheel(tmp_path / "2", version="2.0", files=acme(newer)),
         "backups": tmp_path / "backups",
