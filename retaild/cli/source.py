@@ -88,6 +88,10 @@ def show(session: Session, name: str) -> None:
     session.show(row, lambda: print_facts(facts))
 
 
+#: Longest that a source may take to end, with what the daemon waits beside.
+_RESET_SECONDS = 30.0
+
+
 @make(group=command, name="reset", help="Read a source again from its beginning.")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -96,10 +100,11 @@ def reset(session: Session, name: str, yes: bool) -> None:
     if not yes:
         question = f"Read {name} again from its beginning? Events already taken in stay single."
         click.confirm(question, abort=True)
-    session.state.forget_source_position(name)
-    session.record("source.reset", name)
     restarted = session.is_running()
-    if restarted:  # the worker holds the old position in memory
-        session.daemon("restart-worker", worker="ingest")
-    done = {"source": name, "reset": True, "ingest_restarted": restarted}
+    if restarted:  # its process holds the old position in memory
+        session.daemon("reset-source", source=name, timeout=_RESET_SECONDS)
+    else:
+        session.state.forget_source_position(name)
+    session.record("source.reset", name)
+    done = {"source": name, "reset": True, "restarted": restarted}
     session.show(done, lambda: click.echo(f"{name} will be read from its beginning."))

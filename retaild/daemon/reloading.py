@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,9 +122,13 @@ class Reloader:
     def last(self) -> Message | None:
         return self._last.message() if self._last else None
 
-    @property
-    def busy(self) -> bool:
-        return self._task is not None
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """While no reload runs, nor begins to. Raises ReloadRunningError."""
+        if self._task is not None and self._last is not None:
+            raise ReloadRunningError(self._last.id)
+        async with self._reading:
+            yield
 
     async def stop(self) -> None:
         """Break off what is under way: the next start reads the files anyway."""

@@ -35,6 +35,7 @@ from retaild.daemon.server import ControlServer
 from retaild.daemon.settling import watch_files
 from retaild.daemon.status import api_facts, api_url, daemon_facts, job_facts, worker_facts
 from retaild.runtime import logs
+from retaild.runtime.component import process_name
 from retaild.runtime.control import Message
 from retaild.runtime.instances import InstanceStore
 from retaild.runtime.plans import plan_instance
@@ -50,6 +51,8 @@ _log = logging.getLogger("retaild.daemon")
 #: systemd is told "ready" when every worker has reported, or after so many seconds all the same:
 #: one broken worker must not keep the others from being used.
 READY_SECONDS = 20.0
+#: Several turns of the ingest worker, which notices within one that a source's process has ended.
+RESET_SECONDS = 1.0
 
 
 @dataclass
@@ -155,6 +158,7 @@ class Daemon:
                 "status": self._status,
                 "run-job": self._run_job,
                 "restart-worker": self._restart_worker,
+                "reset-source": self._reset_source,
                 **{
                     f"{action}-instance": standing.command(
                         action,
@@ -238,6 +242,23 @@ class Daemon:
     def _restart_worker(self, message: Message) -> Message:
         self._supervisor.restart(str(message["worker"]))
         return {"worker": message["worker"]}
+
+    async def _reset_source(self, message: Message) -> Message:
+        """Also of a source that is not configured any more. Raises ReloadRunningError."""
+        name = str(message["source"])
+        worker = process_name("source", name)
+
+        async def forget() -> None:
+            # What it had sent is written down by then, or its loss noticed: nothing comes after.
+            await asyncio.sleep(RESET_SECONDS)
+            self._state.forget_source_position(name)
+
+        async with self._reloader.alone():
+            if worker in self._supervisor.names():
+                await self._supervisor.apart(worker, forget)
+            else:
+                self._state.forget_source_position(name)
+        return {"source": name}
 
     def _reload(self, message: Message) -> Message:
         by, via = str(message.get("by") or "system"), str(message.get("via") or "command")

@@ -12,7 +12,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from retaild.api.errors import RetaildError
@@ -211,6 +211,18 @@ class Supervisor:
         """Stop it in an orderly way and forget it. Raises UnknownWorkerError."""
         await self._leave(self._known(name))
         self._state.forget_worker(name)
+
+    async def apart(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Stop it, do what its process must not see half done, start it again.
+
+        Raises UnknownWorkerError. No change of the plans may run meanwhile.
+        """
+        old = self._known(name)
+        await self._leave(old)
+        try:
+            await work()
+        finally:
+            self._begin(self._new(old.plan))
 
     async def replace(
         self, plan: WorkerPlan, *, ready_seconds: float, keep: bool = False

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from retaild.api.lake import Lake
+from retaild.cli import main
 from retaild.runtime.control import request
+from retaild.runtime.state import State
 from tests.daemon.strangers import install, with_site
 from tests.daemon.whereabouts import look
 
@@ -208,6 +210,24 @@ def test_a_source_that_cannot_work_is_taken_back_and_all_flows_on(shop: Any) -> 
         assert "encoding" in found["faults"][0]["path"]
         tills.end()
         settled(shop, tills.written)
+
+
+def test_a_source_is_read_again_from_its_beginning_while_it_works(shop: Any) -> None:
+    """What it had sent and was not written yet must not bring the old position back."""
+    root, state = shop.config.parent, State(shop.data.state_db)
+
+    def accepted() -> int:
+        return next((r["accepted"] for r in state.sources() if r["instance"] == "tills"), 0)
+
+    with Tills(root / "tills", "t", 0.05) as tills:
+        wait_for(lambda: accepted() > 1000)
+        others = {name: shop.worker(name)["pid"] for name in WORKERS if name != "source.tills"}
+        known = accepted()
+        assert main(["source", "reset", "tills", "--yes", "-c", str(shop.config)]) == 0
+        tills.end()
+        settled(shop, tills.written)
+        wait_for(lambda: accepted() >= len(tills.written) + known)
+    assert {name: shop.worker(name)["pid"] for name in others} == others
 
 
 BRITTLE = """\
