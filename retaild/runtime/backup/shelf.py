@@ -49,16 +49,19 @@ def newest(folder: Path) -> Shelved | None:
     return next(iter(shelved(folder)), None)
 
 
+def own(folder: Path, data_root: Path) -> list[Shelved]:
+    """Those of this data directory, newest first: several shops may share a folder."""
+    origin = str(data_root.absolute())
+    return [one for one in shelved(folder) if one.manifest.origin["data"] == origin]
+
+
 def prune(folder: Path, keep: int, data_root: Path) -> list[Path]:
     """Remove all but the newest `keep` of this data directory; those that went.
 
     Files that several backups share stay with the others. One of another shop is never touched.
     """
-    own = [
-        one for one in shelved(folder) if one.manifest.origin["data"] == str(data_root.absolute())
-    ]
     gone = []
-    for one in own[max(1, keep) :]:
+    for one in own(folder, data_root)[max(1, keep) :]:
         # The manifest first: what is half removed is no backup any more.
         (one.path / NAME).unlink()
         shutil.rmtree(one.path)

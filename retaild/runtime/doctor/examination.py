@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from retaild.api.errors import RetaildError
-from retaild.runtime.doctor import files, learning, machine, running, tables
+from retaild.runtime.doctor import files, learning, machine, running, safety, tables
 from retaild.runtime.doctor.finding import ORDER, Finding
 from retaild.runtime.doctor.patient import Patient
 
@@ -19,6 +19,8 @@ CHECKS: dict[str, Check] = {
     "schema": files.schema,
     "permissions": files.permissions,
     "lock": files.lock,
+    "restore": safety.restore,
+    "set-aside": safety.set_aside,
     "disk": machine.disk,
     "memory": machine.memory,
     "clock": machine.clock,
@@ -26,6 +28,8 @@ CHECKS: dict[str, Check] = {
     "workers": running.workers,
     "quarantine": running.quarantine,
     "jobs": running.jobs,
+    "backup": safety.backup,
+    "certificate": safety.certificate,
     "small-files": tables.small_files,
     "dead-letters": tables.dead_letters,
     "silent-source": tables.silent_source,

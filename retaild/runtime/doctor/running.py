@@ -36,11 +36,17 @@ def _listener(number: int) -> str:
                     inodes.add(f"socket:[{fields[9]}]")
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            for descriptor in (process / "fd").iterdir():
-                if os.readlink(descriptor) in inodes:
-                    name = (process / "comm").read_text().strip()
-                    return f"Process {process.name} ({name})"
+            if inodes & set(_open_files(process)):
+                name = (process / "comm").read_text().strip()
+                return f"Process {process.name} ({name})"
     return ""
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    """What a process has open; a file that is closed meanwhile hides no other."""
+    for descriptor in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield os.readlink(descriptor)
 
 
 def workers(patient: Patient) -> Iterator[Finding]:

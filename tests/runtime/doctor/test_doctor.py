@@ -26,46 +26,10 @@ from retaild.runtime.doctor.examination import UnknownCheckError, examine, mend
 from retaild.runtime.doctor.finding import Finding
 from retaild.runtime.doctor.patient import Patient
 from retaild.runtime.state import State
+from tests.runtime.doctor.findings import add, found, one
 
 DAY = 86_400.0
 NOW = datetime(2024, 3, 15, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> DataDir:
-    data = DataDir(tmp_path / "data")
-    data.create()
-    State(data.state_db).close()
-    return data
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    path = tmp_path / "retaild.toml"
-    path.write_text(f'[retaild]\ndata_dir = "data"\n[api]\nport = {port}\n')
-    return path
-
-
-@pytest.fixture
-def patient(data: DataDir, config: Path) -> Patient:
-    return Patient(data, config)
-
-
-def add(config: Path, text: str) -> None:
-    with config.open("a") as file:
-        file.write(text)
-
-
-def found(patient: Patient, check: str) -> list[Finding]:
-    return [f for f in examine(patient, [check]) if f.severity != "ok"]
-
-
-def one(patient: Patient, check: str) -> Finding:
-    (finding,) = found(patient, check)
-    return finding
 
 
 def events(lake: Lake, table: str, source: str, times: list[datetime]) -> None:
@@ -239,6 +203,25 @@ def test_who_holds_the_port_is_named(patient: Patient, config: Path) -> None:
     assert finding.severity == "error"
     assert f"Process {os.getpid()} " in finding.summary
     assert found(patient, "port") == []
+
+
+def test_who_holds_the_port_is_named_beside_files_that_close(
+    patient: Patient, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the listing of open files itself, which is among them and closed by then."""
+    port = int(config.read_text().rpartition("=")[2])
+    gone, listed = Path(f"/proc/{os.getpid()}/fd/99999"), Path.iterdir
+
+    def with_gone(folder: Path) -> Iterator[Path]:
+        if folder.name == "fd":
+            yield gone
+        yield from listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", with_gone)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        assert f"Process {os.getpid()} " in one(patient, "port").summary
 
 
 def test_workers_that_do_not_stay_up_are_told(patient: Patient) -> None:

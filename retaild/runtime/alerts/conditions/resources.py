@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from retaild.api.alert import Severity
+from retaild.config.settings import Settings
 from retaild.runtime import disk
 from retaild.runtime.alerts.conditions.certificate import CertificateError, ends_at
 from retaild.runtime.alerts.conditions.condition import Facts, Finding, Sure
@@ -50,26 +51,34 @@ class Certificate(Sure):
     source: str = "certificate"
 
     def look(self, facts: Facts) -> Iterator[Finding]:
-        files = facts.settings.tls_files
-        if files is None:
-            return
-        path = files[0]
-        hint = "Put a new certificate there; it is taken up within seconds."
-        try:
-            days = (ends_at(path.read_bytes()) - facts.now) / DAY
-        except (OSError, CertificateError) as error:
-            summary = f"The certificate {path} cannot be read: {error}"
-            yield Finding("certificate.api", "critical", summary, hint)
-            return
-        severity = self._severity(days, facts.settings.alerts.certificate_days)
-        if severity is not None:
-            when = f"ends in {days:.1f} days" if days >= 0 else f"ended {-days:.1f} days ago"
-            yield Finding("certificate.api", severity, f"The certificate {path} {when}.", hint)
+        found = certificate_finding(facts.settings, facts.now)
+        if found is not None:
+            yield found
 
-    def _severity(self, days: float, limits: tuple[int, int, int]) -> Severity | None:
-        info, warning, critical = limits
-        if days < critical:
-            return "critical"
-        if days < warning:
-            return "warning"
-        return "info" if days < info else None
+
+def certificate_finding(settings: Settings, now: float) -> Finding | None:
+    """What is wrong with the certificate at `now` (seconds, UTC); None: nothing, or no TLS."""
+    files = settings.tls_files
+    if files is None:
+        return None
+    path = files[0]
+    hint = "Put a new certificate there; it is taken up within seconds."
+    try:
+        days = (ends_at(path.read_bytes()) - now) / DAY
+    except (OSError, CertificateError) as error:
+        summary = f"The certificate {path} cannot be read: {error}"
+        return Finding("certificate.api", "critical", summary, hint)
+    severity = _certificate_severity(days, settings.alerts.certificate_days)
+    if severity is None:
+        return None
+    when = f"ends in {days:.1f} days" if days >= 0 else f"ended {-days:.1f} days ago"
+    return Finding("certificate.api", severity, f"The certificate {path} {when}.", hint)
+
+
+def _certificate_severity(days: float, limits: tuple[int, int, int]) -> Severity | None:
+    info, warning, critical = limits
+    if days < critical:
+        return "critical"
+    if days < warning:
+        return "warning"
+    return "info" if days < info else None
