@@ -23,6 +23,7 @@ COMMANDS: Table = {
     "status": ("status", "Show how the running retaild is."),
     "check": ("check", "Check the configuration and show every fault."),
     "config": ("config", "Show the configuration."),
+    "profile": ("profile", "Move a configuration and its data to another set of engines."),
     "plugin": ("plugin", "List and explain plugins."),
     "source": ("source", "Look after the sources of events."),
     "import": ("import_file", "Import a file of till lines."),

@@ -39,7 +39,7 @@ def test_there_is_what_was_promised() -> None:
         worker:list,restart alert:list,show,ack,silence,unsilence,test,history
         plugin:new,install,upgrade,rollback,versions,remove,resume,enable,disable,quarantine
         user:list,add,password,role,disable,enable,remove key:create,list,revoke audit:list,verify
-        service:list,install,start,stop,restart,status,logs
+        profile:list,show,apply service:list,install,start,stop,restart,status,logs
         doctor lake:export reload config:history backup:create,list,verify,restore bundle:debug
     """
     names = set()
