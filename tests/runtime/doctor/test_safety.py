@@ -30,6 +30,11 @@ def back_up(config: Path, data: DataDir, place: Path) -> Path:
     return Backup(offline_context(config, data.root), config).create(place)[0]
 
 
+def after(data: DataDir, config: Path, seconds: float) -> Patient:
+    """The shop as it will be looked at in so many seconds."""
+    return Patient(data, config, clock=lambda: time.time() + seconds)
+
+
 # -- backups ---------------------------------------------------------------------------------
 
 
@@ -59,7 +64,7 @@ def test_one_night_may_be_missed_and_no_second(config: Path, data: DataDir, safe
     assert found(fresh, "backup") == []
     # Whenever it was: within a day it is half past two once, within two and a bit twice.
     for days, overdue in ((0.99, False), (2.05, True)):
-        later = Patient(data, config, clock=lambda days=days: time.time() + days * DAY)
+        later = after(data, config, days * DAY)
         assert bool(found(later, "backup")) == overdue
     assert "days old" in one(later, "backup").summary
 
@@ -68,7 +73,7 @@ def test_a_schedule_of_pauses_counts_too(config: Path, data: DataDir, safe: Path
     add(config, "[job.backup]\nevery_seconds = 600\n")
     back_up(config, data, safe)
     for minutes, overdue in ((19, False), (21, True)):
-        later = Patient(data, config, clock=lambda minutes=minutes: time.time() + minutes * 60)
+        later = after(data, config, minutes * 60)
         assert bool(found(later, "backup")) == overdue
 
 
@@ -76,7 +81,7 @@ def test_without_a_schedule_a_week_may_pass(config: Path, data: DataDir, safe: P
     add(config, "[job.backup]\nenabled = false\n")
     back_up(config, data, safe)
     for days, overdue in ((6.9, False), (7.1, True)):
-        later = Patient(data, config, clock=lambda days=days: time.time() + days * DAY)
+        later = after(data, config, days * DAY)
         assert bool(found(later, "backup")) == overdue
 
 
@@ -107,7 +112,8 @@ def test_what_was_set_aside_is_told_until_it_is_removed(patient: Patient, data: 
     assert finding.summary.startswith("2 broken files were set aside")
     assert "schedule.db.1.damaged" in finding.summary
     assert "online/damaged-" in finding.summary
-    later = Patient(data, patient.config, clock=lambda: time.time() + 8 * DAY)
+    assert patient.config is not None
+    later = after(data, patient.config, 8 * DAY)
     assert one(later, "set-aside").severity == "info"
 
 
