@@ -14,6 +14,7 @@ import pytest
 
 from retaild.api.identity import Identity, IdentityProviderSpec
 from retaild.cli.rest_client import call
+from retaild.runtime.access import audit
 from retaild.runtime.access.identity import SOCKET
 from retaild.runtime.access.keys import ApiKeys
 from tests.rest.door import CLOSED, IdentityThread, browser, closed_server, field, sign_in
@@ -236,3 +237,24 @@ def test_tls_cookies_the_command_line_and_a_new_certificate(
             if _served(server) != first:
                 break
         assert _served(server) != first
+
+
+def test_who_was_refused_is_in_the_audit_log_without_what_he_typed(tmp_path: Path) -> None:
+    with closed_server(tmp_path, people=["vera"]) as running:
+        with browser(running) as client:
+            for guess in ("a wrong guess", "another guess"):
+                assert sign_in(client, "VERA", guess).status_code == 401
+            # People type a password into the field of the name.
+            assert sign_in(client, "my secret is out", "x").status_code == 401
+        state = running.context.state
+    found = [e for e in audit.entries(state)["entries"] if e["what"] == "session.refuse"]
+    assert [(e["who"], e["target"], e["after"]["attempts"]) for e in reversed(found)] == [
+        ("nobody", "vera", 1),
+        ("nobody", "(a name that is not known)", 1),
+        ("nobody", "vera", 1),  # the repeat, when the server stopped
+    ]
+    assert {(e["via"], e["after"]["address"]) for e in found} == {("web", "127.0.0.1")}
+    assert {e["after"]["reason"] for e in found} == {"wrong name or password, or disabled"}
+    written = str(state.rows("SELECT * FROM audit"))
+    assert "guess" not in written
+    assert "my secret" not in written

@@ -11,16 +11,23 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
+from retaild.api.errors import RetaildError
 from retaild.api.identity import Identity, Role
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
 from retaild.runtime.access import audit
 from retaild.runtime.access.caller import Caller, current_caller
-from retaild.runtime.access.errors import AccessError, ForbiddenError, IdentityDownError
+from retaild.runtime.access.errors import (
+    AccessError,
+    ForbiddenError,
+    IdentityDownError,
+    ThrottledError,
+)
 from retaild.runtime.access.identity import IdentityClient
 from retaild.runtime.access.keys import ApiKeys
 from retaild.runtime.access.limiter import LoginLimiter, keys_of
 from retaild.runtime.access.permissions import permissions_of
+from retaild.runtime.access.refusals import Refusals
 from retaild.runtime.access.secret import Signer
 from retaild.runtime.access.sessions import Sessions
 from retaild.runtime.access.verifier import Verifier
@@ -76,6 +83,7 @@ class AccessDesk:
         )
         self.signer = Signer(self.data.root / "secrets" / "signing-key")
         self.verifier = Verifier(self.keys, self.sessions, self._bearer)
+        self.refusals = Refusals(self.state)
         self._abilities: dict[str, Any] = {}
         self._peopled = False
 
@@ -106,13 +114,19 @@ class AccessDesk:
         known = self.signer.read("browser", browser)
         mark = browser if known and known.get("name") == name.casefold() else ""
         keys = keys_of(name, address, hashlib.sha256(mark.encode()).hexdigest() if mark else "")
-        self.limiter.attempt(keys)
+        try:
+            self.limiter.attempt(keys)
+        except ThrottledError:
+            # The provider is not asked who that is: a flood must cost nothing.
+            self.refusals.note("", address, "too many attempts")
+            raise
         try:
             identity = self.identity.login(name, password)
         except IdentityDownError:
             self.limiter.succeeded(keys)
             raise
         if identity is None:
+            self.refusals.note(self._known(name), address, "wrong name or password, or disabled")
             raise LoginError
         self.limiter.succeeded(keys)
         value = {"name": name.casefold(), "id": secrets.token_hex(8)}
@@ -151,8 +165,16 @@ class AccessDesk:
         """The session's token, for who came back with `code`. Raises LoginError."""
         identity = self.identity.finish(redirect_uri, code, attempt["nonce"], attempt["verifier"])
         if identity is None:
+            self.refusals.note("", address, "the identity provider did not confirm the sign-in")
             raise LoginError
         return self._enter(identity, address)
+
+    def _known(self, name: str) -> str:
+        """The name as the provider keeps it; empty if it has no such user, or cannot say."""
+        try:
+            return str(self._user(name).get("name", "")) if self.abilities()["directory"] else ""
+        except RetaildError:
+            return ""
 
     def _enter(self, identity: Identity, address: str) -> str:
         provider = self.settings.identity.plugin

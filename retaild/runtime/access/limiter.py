@@ -86,10 +86,10 @@ class LoginLimiter:
 def keys_of(account: str, address: str, browser: str) -> list[Key]:
     """What an attempt counts for. `browser`: the mark of one that was signed in to the account."""
     own: Key = ("browser", browser) if browser else ("account", account.casefold()[:200])
-    return [("address", _network(address)), own]
+    return [("address", network_of(address)), own]
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Of an IPv6 address the /64: one household has as many addresses as it likes."""
     try:
         parsed = ip_address(address.partition("%")[0])

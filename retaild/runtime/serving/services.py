@@ -72,6 +72,7 @@ class Services:
         await self.background.stop()
         await asyncio.to_thread(self.writer.stop)
         await self.finder.close()
+        await asyncio.to_thread(self.access.refusals.flush)
 
 
 @dataclass
