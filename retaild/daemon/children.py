@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from retaild.config.paths import DataDir
 from retaild.runtime import logs
 from retaild.runtime.process import Child, child_environment
-from retaild.runtime.supervisor import ended
 
 #: What these processes print is kept here, beside the workers' logs.
 LOG = "reload"
@@ -23,7 +22,7 @@ async def run_briefly(command: Sequence[str], data: DataDir, seconds: float) -> 
     log = data.worker_log(LOG)
     logs.put_aside(log)
     child = Child.spawn(command, child_environment(data.root, threads=1), log)
-    end = asyncio.ensure_future(ended(child))
+    end = asyncio.ensure_future(child.over())
     try:
         done, _ = await asyncio.wait([end], timeout=seconds)
     finally:

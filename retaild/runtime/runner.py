@@ -20,7 +20,6 @@ from retaild.config.sections import JobSection
 from retaild.runtime import logs
 from retaild.runtime.process import Child, child_environment, describe_exit
 from retaild.runtime.state import Row, State
-from retaild.runtime.supervisor import ended
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +181,7 @@ class JobRunner:
             self._command(run), environment, self._data.job_log(run_id), niceness=NICENESS
         )
         self._running[lane] = (run_id, child)
-        end = asyncio.create_task(ended(child))
+        end = asyncio.create_task(child.over())
         try:
             self._state.save_run(run_id, state="running", started=time.time(), pid=child.pid)
             _log.info("run %d of %s has started", run_id, job)

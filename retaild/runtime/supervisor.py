@@ -13,33 +13,28 @@ import signal
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 
 from retaild.api.errors import RetaildError
 from retaild.config.paths import DataDir
 from retaild.runtime import logs
 from retaild.runtime.backoff import Backoff
-from retaild.runtime.component.exits import EXIT_CONFIG, EXIT_TEMPORARY
 from retaild.runtime.instances import InstanceStore
 from retaild.runtime.isolation.family import Table
 from retaild.runtime.isolation.guard import Guard
 from retaild.runtime.isolation.server import ForkedChild, ForkServer
+from retaild.runtime.kept import HELD_STATES, Failure, Kept, hopeless
 from retaild.runtime.listening import READY_VARIABLE
 from retaild.runtime.plans import WorkerPlan, plan_worker
 from retaild.runtime.process import Child, child_environment, describe_exit
 from retaild.runtime.state import Row, State
 
-__all__ = ["Failure", "Supervisor", "UnknownWorkerError", "WorkerPlan", "ended", "plan_worker"]
+__all__ = ["Failure", "Supervisor", "UnknownWorkerError", "WorkerPlan", "plan_worker"]
 
 _log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5
 
 
-#: States of a component that is not started, until a person or a reload changes that.
-HELD_STATES = ("disabled", "quarantined", "left out")
-#: What has ended so many times before it worked at all is not waited for any longer.
-HOPELESS = 3
 #: So many lines of its log are shown of what did not work.
 _LOG_LINES = 10
 
@@ -51,58 +46,7 @@ class UnknownWorkerError(RetaildError):
         super().__init__(f"There is no worker {name!r}.", hint=f"Known: {', '.join(known)}.")
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a new process does not work, and the last lines of its log."""
-
-    reason: str
-    lines: tuple[str, ...] = ()
-
-
-@dataclass
-class _Worker:
-    """A worker as it is now."""
-
-    plan: WorkerPlan
-    backoff: Backoff
-    state: str = "starting"
-    child: Child | ForkedChild | None = None
-    #: What watches over it, if it is a component.
-    guard: Guard | None = None
-    #: When its process was started: for people, and by a clock that nobody sets.
-    since: float = 0.0
-    began: float = 0.0
-    restarts: int = 0
-    #: How its last process ended, if not by somebody's wish: its code, and why.
-    code: int | None = None
-    error: str = ""
-    #: The newest sign of life under its name, and when this process saw it change (monotonic).
-    beat: float | None = None
-    beat_seen: float = 0.0
-    #: Why we ended it ourselves, if we did; and whether that was somebody's wish, not its fault.
-    ended_because: str = ""
-    wished: bool = False
-    #: A process that was started already, beside the one before it.
-    adopted: Child | None = None
-    #: It is not kept any longer; its row in the state is somebody else's, or nobody's.
-    leaving: bool = False
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-def _hopeless(worker: _Worker) -> str:
-    """What it depends on may come back; wrong settings do not mend themselves."""
-    error = worker.error.rstrip(".")
-    if worker.state in HELD_STATES:
-        held = worker.guard.holds()[1].rstrip(".") if worker.guard is not None else ""
-        return f"it is {worker.state}" + (f" ({held})" if held else "")
-    if worker.state == "running" or worker.code in (None, EXIT_TEMPORARY):
-        return ""
-    if worker.code == EXIT_CONFIG:
-        return error
-    return f"it ended {worker.restarts} times: {error}" if worker.restarts >= HOPELESS else ""
-
-
-def _kill_if_same(worker: _Worker, child: Child | ForkedChild) -> None:
+def _kill_if_same(worker: Kept, child: Child | ForkedChild) -> None:
     if worker.child is child:
         child.signal(signal.SIGKILL)
 
@@ -134,10 +78,10 @@ class Supervisor:
         self._watch: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def _new(self, plan: WorkerPlan, adopted: Child | None = None) -> _Worker:
+    def _new(self, plan: WorkerPlan, adopted: Child | None = None) -> Kept:
         how = plan.isolated
         guard = Guard(plan, how, self._store, self._server) if how is not None else None
-        return _Worker(plan, self._backoff(), guard=guard, adopted=adopted)
+        return Kept(plan, self._backoff(), guard=guard, adopted=adopted)
 
     def start(self) -> None:
         if any(worker.guard for worker in self._workers.values()):
@@ -153,7 +97,7 @@ class Supervisor:
         """End a worker in an orderly way and start it again at once, without a pause."""
         self._interrupt(self._known(name), "a restart was asked for")
 
-    def _interrupt(self, worker: _Worker, why: str) -> None:
+    def _interrupt(self, worker: Kept, why: str) -> None:
         worker.ended_because, worker.wished = why, True
         worker.wake.set()
         if worker.child is not None:
@@ -198,7 +142,7 @@ class Supervisor:
     def plans(self) -> dict[str, WorkerPlan]:
         return {name: worker.plan for name, worker in self._workers.items()}
 
-    def _begin(self, worker: _Worker) -> None:
+    def _begin(self, worker: Kept) -> None:
         name = worker.plan.name
         self._workers[name] = worker
         self._tasks[name] = asyncio.create_task(self._keep(worker), name=f"keep {name}")
@@ -283,7 +227,7 @@ class Supervisor:
         finally:
             os.close(reading)
         # A pipe that was closed without a word mostly means that it has ended.
-        over = asyncio.ensure_future(ended(child))
+        over = asyncio.ensure_future(child.over())
         await asyncio.wait([over], timeout=1.0)
         reason = f"it was not ready within {seconds:g} s"
         if over.done():
@@ -295,23 +239,23 @@ class Supervisor:
     def _environment(self, plan: WorkerPlan) -> dict[str, str]:
         return {**child_environment(self._data.root, threads=1), **dict(plan.environment)}
 
-    def _known(self, name: str) -> _Worker:
+    def _known(self, name: str) -> Kept:
         if name not in self._workers:
             raise UnknownWorkerError(name, self._workers)
         return self._workers[name]
 
-    async def _leave(self, worker: _Worker) -> None:
+    async def _leave(self, worker: Kept) -> None:
         worker.leaving = True
         task = self._tasks.pop(worker.plan.name)
         del self._workers[worker.plan.name]
         await self._end(worker, task)
 
-    async def _failure(self, worker: _Worker, seconds: float) -> Failure | None:
+    async def _failure(self, worker: Kept, seconds: float) -> Failure | None:
         """None once it works, or somebody holds it back; else why it does not."""
         until = time.monotonic() + seconds
         reason = ""
         while worker.state != "running" and not reason:
-            reason = _hopeless(worker)
+            reason = hopeless(worker)
             if not reason and time.monotonic() > until:
                 last = f"; it ended: {worker.error.rstrip('.')}" if worker.error else ""
                 reason = f"it was not ready within {seconds:g} s{last}"
@@ -322,7 +266,7 @@ class Supervisor:
 
     def hopeless(self, name: str) -> str:
         """Why it will not come to work by itself; "" if it may. Raises UnknownWorkerError."""
-        return _hopeless(self._known(name))
+        return hopeless(self._known(name))
 
     def _log_lines(self, name: str) -> tuple[str, ...]:
         return tuple(logs.tail(self._data.worker_log(name), _LOG_LINES))
@@ -337,12 +281,12 @@ class Supervisor:
             await asyncio.gather(*(self._stop_one(worker) for worker in members))
         await self._server.stop()
 
-    async def _stop_one(self, worker: _Worker) -> None:
+    async def _stop_one(self, worker: Kept) -> None:
         task = self._tasks.get(worker.plan.name)
         if task is not None:
             await self._end(worker, task)
 
-    async def _end(self, worker: _Worker, task: asyncio.Task[None]) -> None:
+    async def _end(self, worker: Kept, task: asyncio.Task[None]) -> None:
         worker.wake.set()
         if worker.child is not None:
             self._set(worker, "stopping")
@@ -353,7 +297,7 @@ class Supervisor:
             worker.child.signal(signal.SIGKILL)
             await asyncio.wait([task])
 
-    async def _keep(self, worker: _Worker) -> None:
+    async def _keep(self, worker: Kept) -> None:
         """The life of one worker, over all its processes."""
         while await self._may_run(worker):
             began = time.monotonic()
@@ -376,10 +320,10 @@ class Supervisor:
                 await _pause(worker.wake, pause)
         self._set(worker, "stopped")
 
-    def _over(self, worker: _Worker) -> bool:
+    def _over(self, worker: Kept) -> bool:
         return self._stopping or worker.leaving
 
-    async def _may_run(self, worker: _Worker) -> bool:
+    async def _may_run(self, worker: Kept) -> bool:
         """Wait until nobody holds it back; False when it is not kept any longer."""
         while not self._over(worker):
             state, reason = worker.guard.holds() if worker.guard is not None else ("", "")
@@ -390,7 +334,7 @@ class Supervisor:
             await worker.wake.wait()
         return False
 
-    def _judge(self, worker: _Worker, guard: Guard, code: int, error: str) -> None:
+    def _judge(self, worker: Kept, guard: Guard, code: int, error: str) -> None:
         lines = logs.tail(self._data.worker_log(worker.plan.name), 20)
         verdict = guard.after(code, error, lines)
         if verdict == "left out":
@@ -398,7 +342,7 @@ class Supervisor:
         elif verdict == "fatal":
             self._fatal(f"{worker.plan.name} cannot be opened: {error}")
 
-    async def _run_once(self, worker: _Worker) -> tuple[str, int | None]:
+    async def _run_once(self, worker: Kept) -> tuple[str, int | None]:
         """Start the process and wait for its end; why it ended, and its code if it had one."""
         row = self._rows().get(worker.plan.name, {})
         # What the process before it, or another daemon's, has left there tells nothing of this one.
@@ -421,7 +365,7 @@ class Supervisor:
             return "the fork server ended, and it with it", None
         return why, code
 
-    async def _spawn(self, worker: _Worker) -> Child | ForkedChild:
+    async def _spawn(self, worker: Kept) -> Child | ForkedChild:
         plan, worker.since = worker.plan, time.time()
         worker.state = "starting"
         if worker.guard is not None:
@@ -434,7 +378,7 @@ class Supervisor:
             return child
         return Child.spawn(plan.command, self._environment(plan), log, pass_fds=plan.pass_fds)
 
-    def _opened(self, worker: _Worker) -> None:
+    def _opened(self, worker: Kept) -> None:
         if worker.state == "starting":
             self._set(worker, "running")
 
@@ -460,7 +404,7 @@ class Supervisor:
             _log.error("cannot read the state of the workers: %s", error)
             return {}
 
-    def _set(self, worker: _Worker, state: str, **columns: object) -> None:
+    def _set(self, worker: Kept, state: str, **columns: object) -> None:
         worker.state = state
         if worker.leaving:
             return
@@ -485,7 +429,7 @@ class Supervisor:
                 elif table is not None:
                     self._watch_component(worker, worker.guard, worker.child, table, rows[name])
 
-    def _watch_one(self, worker: _Worker, child: Child | ForkedChild, beat: float | None) -> None:
+    def _watch_one(self, worker: Kept, child: Child | ForkedChild, beat: float | None) -> None:
         """The worker's clock is compared with nothing: what counts is that its beat changes.
 
         Also since its start: a clock that was set back makes its first beat older than that.
@@ -499,7 +443,7 @@ class Supervisor:
             self._end_for(worker, child, f"no sign of life for {self.hung_seconds:g} s")
 
     def _watch_component(
-        self, worker: _Worker, guard: Guard, child: Child | ForkedChild, table: Table, row: Row
+        self, worker: Kept, guard: Guard, child: Child | ForkedChild, table: Table, row: Row
     ) -> None:
         reason = guard.breach(table, row)
         if reason is not None:
@@ -507,7 +451,7 @@ class Supervisor:
         elif worker.state == "running" and time.monotonic() - worker.began > worker.backoff.healthy:
             guard.settled()
 
-    def _end_for(self, worker: _Worker, child: Child | ForkedChild, reason: str) -> None:
+    def _end_for(self, worker: Kept, child: Child | ForkedChild, reason: str) -> None:
         if worker.ended_because:
             return
         worker.ended_because = reason
@@ -526,11 +470,6 @@ async def _told(descriptor: int, seconds: float) -> bool:
         return False
     finally:
         loop.remove_reader(descriptor)
-
-
-async def ended(child: Child) -> int:
-    """Wait for a child's end without polling; its exit code."""
-    return await child.over()
 
 
 async def _pause(wake: asyncio.Event, seconds: float) -> None:
