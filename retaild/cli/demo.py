@@ -15,9 +15,18 @@ from retaild.cli.session import Session
 )
 @click.option("--once", is_flag=True, help="Check its own answers, print a JSON summary, and end.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Of pages and API.")
-def command(session: Session, once: bool, port: int | None) -> int:
+@click.option(
+    "--profile", type=click.Choice(["edge", "appliance"]), default="edge", show_default=True,
+    help="appliance: with Kafka, Spark, Redis and Elasticsearch, which are fetched once.",
+)  # fmt: skip
+@click.option(
+    "--engine", type=click.Choice(["spark", "flink", "embedded"]), default="spark",
+    show_default=True, help="What carries the log to the lake in the appliance.",
+)  # fmt: skip
+def command(session: Session, once: bool, port: int | None, profile: str, engine: str) -> int:
     from importlib import import_module
 
     # The demo stands above the command line, which it uses as people do: named, not imported.
     run = import_module("retaild.demo").run
-    return int(run(once=once, data=session.data_option, port=port) or 0)
+    data = session.data_option
+    return int(run(once=once, data=data, port=port, profile=profile, engine=engine) or 0)

@@ -9,8 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def run(data: Path | None = None, port: int | None = None, *, once: bool = False) -> int:
+def run(
+    data: Path | None = None,
+    port: int | None = None,
+    *,
+    once: bool = False,
+    profile: str = "edge",
+    engine: str = "spark",
+) -> int:
     """Run the demo; returns the exit code. With `once`: check, print JSON last, and stop."""
     from retaild.demo.main import main
 
-    return main(data, port, once=once)
+    return main(data, port, once=once, profile=profile, engine=engine)

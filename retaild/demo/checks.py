@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from retaild.api.lake import Lake
 from retaild.config.settings import load_settings
+from retaild.demo import cluster
 from retaild.demo.assumptions import AssumedRows, Assumptions
 from retaild.demo.shop import Shop
 from retaild.demo.stages import LINES, broken_file
@@ -52,9 +54,14 @@ class Subject:
 
 def run_checks(subject: Subject) -> Iterator[Check]:
     """Every check in turn; one that raises has failed with what it said."""
-    for name, check in CHECKS.items():
+    asked: list[tuple[str, Callable[[], Outcome]]] = [
+        (name, partial(check, subject)) for name, check in CHECKS.items()
+    ]
+    if subject.shop.profile == "appliance":
+        asked += list(cluster.checks(subject.shop))
+    for name, ask in asked:
         try:
-            passed, detail = check(subject)
+            passed, detail = ask()
         except Exception as error:
             passed, detail = False, f"{type(error).__name__}: {error}"
         yield Check(name, passed, detail)

@@ -17,10 +17,18 @@ from retaild.demo.shop import Shop, free_port
 from retaild.runtime.state import State
 
 
-def main(data: Path | None, port: int | None, *, once: bool) -> int:
+def main(
+    data: Path | None,
+    port: int | None,
+    *,
+    once: bool,
+    profile: str = "edge",
+    engine: str = "spark",
+) -> int:
     """Run; 0 if all is right, 1 if a check failed. Errors come as RetaildError."""
-    root = data or Path(tempfile.gettempdir()) / "retaild-demo"
-    shop, console = Shop(root, free_port(port)), Console()
+    usual = "retaild-demo" if profile == "edge" else f"retaild-{profile}"
+    root = data or Path(tempfile.gettempdir()) / usual
+    shop, console = Shop(root, free_port(port), profile, engine), Console()
     console.say(f"retaild demo: a year of a real shop, in {root}\n")
     try:
         summary = _run(shop, console)
@@ -44,8 +52,12 @@ def main(data: Path | None, port: int | None, *, once: bool) -> int:
 
 def _run(shop: Shop, console: Console) -> dict[str, Any]:
     began = time.monotonic()
+    shop.lay_out()
+    if shop.profile == "appliance":
+        with console.stage("install", "the software of the services"):
+            stages.install(shop, console)
+        began = time.monotonic()
     with console.stage("start", "daemon started, from an empty directory"):
-        shop.lay_out()
         stages.start(shop)
     assumptions = Assumptions.from_settings(load_settings(shop.config).demo)
     with console.stage("import", f"{stages.LINES:,} till lines through the watched folder"):

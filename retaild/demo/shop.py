@@ -57,6 +57,9 @@ class AnswerError(RetaildError):
 class Shop:
     root: Path
     port: int
+    #: "" or "edge": the embedded one; "appliance": with its servers, and the stream by `engine`.
+    profile: str = ""
+    engine: str = "spark"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -97,6 +100,17 @@ class Shop:
             "clock_offset": f"{LAST_SALE.timestamp() - time.time():.0f}",
         }
         self.config.write_text(Template(template).substitute(values), "utf-8")
+        if self.profile == "appliance":
+            self._lay_out_appliance()
+
+    def _lay_out_appliance(self) -> None:
+        from retaild.demo.cluster import settings_text
+        from retaild.runtime.profiles import FILE, text_of
+
+        parts = self.root / "conf.d"
+        parts.mkdir()
+        (parts / FILE).write_text(text_of("appliance"), "utf-8")
+        (parts / "60-demo.toml").write_text(settings_text(self.engine), "utf-8")
 
     def put(self, file: Path, box: str, name: str = "") -> None:
         """Put a file into an inbox the way an export should: whole, by renaming."""
@@ -124,7 +138,7 @@ class Shop:
             code = None if self.process is None else self.process.returncode
             raise DaemonDiedError(code, self.log)
 
-    def stop(self, timeout: float = 30.0) -> int | None:
+    def stop(self, timeout: float = 90.0) -> int | None:
         """SIGTERM, and the exit code; None if it had to be killed."""
         if self.process is None:
             return None

@@ -10,6 +10,7 @@ from typing import Any
 
 from retaild.api.errors import RetaildError
 from retaild.api.lake import Lake
+from retaild.config.settings import load_settings
 from retaild.demo.assumptions import AssumedRows, Assumptions, write_assumptions
 from retaild.demo.console import Console
 from retaild.demo.shop import Shop
@@ -56,10 +57,22 @@ def wait_until(shop: Shop, what: str, done: Callable[[], bool], pause: float = 0
         time.sleep(pause)
 
 
+def install(shop: Shop, console: Console) -> None:
+    """Fetch the servers of the appliance, once for all demos."""
+    from retaild.demo import cluster
+
+    cluster.install(shop, load_settings(shop.config, shop.data.root), console.say)
+
+
 def start(shop: Shop) -> None:
-    """Start the daemon and wait until it answers."""
+    """Start the daemon and wait until it answers, and its servers with it."""
     shop.start()
     wait_until(shop, "the server answered", lambda: shop.answers("/health/live"))
+    if shop.profile == "appliance":
+        from retaild.demo import cluster
+
+        settings = load_settings(shop.config, shop.data.root)
+        wait_until(shop, "every service answered", lambda: cluster.running(shop, settings))
 
 
 def take_in_tills(shop: Shop, console: Console) -> None:
