@@ -131,7 +131,8 @@ def _latency(shop: Shop, customers: list[str], seconds: float) -> dict[str, floa
 def _ctl(*words: object) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "retaild.cli", *map(str, words), "--json"],
-        capture_output=True, text=True, check=True,
+        # As in a terminal of its own: where sessions are scheduled as groups, ours is another.
+        capture_output=True, text=True, check=True, start_new_session=True,
     )  # fmt: skip
     return done.stdout
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retaild.runtime.jobs import WrongArgumentError
+from retaild.runtime.priority import give_way
 
 #: Arguments every job takes besides its own.
 LIMIT_ARGUMENTS = {
@@ -48,8 +49,7 @@ class Limits:
 
     def apply(self) -> None:
         """Bind this process; threads count for libraries that are imported afterwards."""
-        with suppress(OSError):  # lowering only: a niceness given by the daemon stays
-            os.setpriority(os.PRIO_PROCESS, 0, max(self.nice, os.getpriority(os.PRIO_PROCESS, 0)))
+        give_way(self.nice)  # lowering only: a niceness given by the daemon stays
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
         if self.memory_mib:

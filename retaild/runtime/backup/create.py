@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import sqlite3
 import time
@@ -36,6 +35,7 @@ from retaild.runtime.backup.places import (
 )
 from retaild.runtime.backup.shelf import newest
 from retaild.runtime.context import Context
+from retaild.runtime.priority import BACKUP, giving_way
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -45,7 +45,6 @@ Progress = Callable[[float, str], None]
 #: A file or table that changes under our hands is tried so often, with growing pauses.
 _ATTEMPTS = 6
 _PAUSE = 0.25
-_NICENESS = 10
 #: Room that is left to others on the disk of the backup.
 _RESERVE = 16 * 1024 * 1024
 _LEFT_OUT = (
@@ -76,7 +75,11 @@ class Backup:
         if destination.is_relative_to(self.context.data.root.absolute()):
             raise InsideDataError(destination, self.context.data.root)
         folder = destination.parent if is_archive(destination) else destination
-        _be_modest()
+        # Answers come first.
+        with giving_way(BACKUP):
+            return self._into(destination, folder)
+
+    def _into(self, destination: Path, folder: Path) -> tuple[Path, Manifest]:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
@@ -244,10 +247,3 @@ def _online_copy(path: Path, target: Path) -> None:
         raise UnreadableDataError(path, str(error)) from error
     if verdict != "ok":
         raise UnreadableDataError(path, str(verdict).splitlines()[-1])
-
-
-def _be_modest() -> None:
-    """Answers come first."""
-    with suppress(OSError):
-        nice = max(os.getpriority(os.PRIO_PROCESS, 0), _NICENESS)
-        os.setpriority(os.PRIO_PROCESS, 0, nice)

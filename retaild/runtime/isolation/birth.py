@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from retaild.runtime.priority import COMPONENT, give_way
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
-#: Doors, log and answers come before sources and sinks.
-NICENESS = 5
 #: When memory runs out, the kernel takes components first.
 OOM_SCORE = 500
 #: Descriptor on which the component says that it is open.
@@ -92,10 +92,8 @@ def _connect_streams(log: int) -> None:
 
 
 def _limit(memory_mib: int) -> None:
-    with suppress(OSError):
-        os.nice(NICENESS)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(NICENESS))
+    # Doors, log and answers come before sources and sinks.
+    give_way(COMPONENT)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

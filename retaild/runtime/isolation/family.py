@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from retaild.runtime.priority import COMPONENT
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Shared pages are split among those who share them (the preloaded ones are nearly free), a
@@ -165,7 +167,7 @@ def set_idle(pids: Iterable[int], idle: bool) -> bool:
                 done = False
         # Where sessions are scheduled as groups, the group's weight counts, not the thread's.
         with suppress(OSError):
-            Path(f"/proc/{pid}/autogroup").write_text("19" if idle else "5")
+            Path(f"/proc/{pid}/autogroup").write_text(str(19 if idle else COMPONENT))
     return done
 
 

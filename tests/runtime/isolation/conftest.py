@@ -120,11 +120,12 @@ def play(house: House) -> Callable[[Scenario], None]:
             await scenario(house)
         finally:
             await house.supervisor.stop()
+        # What is killed ends a moment later.
+        await house.until(lambda: house.left() == [], 3)
 
     def run(scenario: Scenario) -> None:
         try:
             asyncio.run(whole(scenario))
-            assert house.left() == []
         finally:
             for pid in house.left():
                 os.kill(pid, signal.SIGKILL)

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from retaild.runtime import priority
+
 
 def test_a_component_lives_in_a_process_of_its_own(play: Any) -> None:
     async def scenario(house: Any) -> None:
@@ -17,7 +19,11 @@ def test_a_component_lives_in_a_process_of_its_own(play: Any) -> None:
         facts = json.loads((house.data.root / "surroundings.json").read_text())
         assert facts["pid"] == row["pid"] == facts["session"] != os.getpid()
         assert facts["first_path"] == str(Path(__file__).parent)
-        assert (facts["stdin"], facts["nice"], facts["oom"]) == ("/dev/null", os.nice(0) + 5, "500")
+        assert (facts["stdin"], facts["nice"], facts["oom"]) == (
+            "/dev/null",
+            priority.COMPONENT,
+            "500",
+        )
         # Streams, "ready" and its own database; nothing of the daemon's or of its neighbour's.
         assert len(facts["descriptors"]) < 12
         await house.state_of("b", "running")

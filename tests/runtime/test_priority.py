@@ -1,0 +1,63 @@
+"""Niceness of a process and of its session."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retaild.runtime import priority
+
+_AUTOGROUP = Path("/proc/self/autogroup")
+
+
+def _told(work: Callable[[], Any], leads: bool, answers: Any) -> None:
+    if leads:
+        os.setsid()
+    answers.put(work())
+
+
+def asked(work: Callable[[], Any], *, leads: bool = True) -> Any:
+    """What `work` says in a process of its own, which leads a session or does not."""
+    context = multiprocessing.get_context("forkserver")
+    answers = context.SimpleQueue()
+    process = context.Process(target=_told, args=(work, leads, answers))
+    process.start()
+    process.join(30)
+    return answers.get()
+
+
+def group() -> int | None:
+    return int(_AUTOGROUP.read_text().split()[-1]) if _AUTOGROUP.exists() else None
+
+
+def twice() -> tuple[int, int, int | None]:
+    priority.give_way(7)
+    first = os.getpriority(os.PRIO_PROCESS, 0)
+    priority.give_way(3)
+    return first, os.getpriority(os.PRIO_PROCESS, 0), group()
+
+
+def for_a_while() -> tuple[int | None, int | None, int | None]:
+    before = group()
+    with priority.giving_way(19):
+        during = group()
+    return before, during, group()
+
+
+def test_it_gives_way_and_never_takes_back() -> None:
+    first, second, of_group = asked(twice)
+    assert first == second == max(7, os.getpriority(os.PRIO_PROCESS, 0))
+    assert of_group in (None, first)
+
+
+@pytest.mark.skipif(not _AUTOGROUP.exists(), reason="this kernel schedules no sessions as groups")
+def test_a_session_of_its_own_stays_low_a_borrowed_one_does_not() -> None:
+    before, during, after = asked(for_a_while)
+    assert (during, after) == (19, 19)
+    before, during, after = asked(for_a_while, leads=False)
+    assert (during, after) == (19, before)
