@@ -15,8 +15,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from retaild.api.broken_files import set_aside_if_broken
 from retaild.config.sections import JobSection
-from retaild.runtime.broken_files import set_aside_if_broken
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import pytest
 
 from retaild.config.paths import DataDir
 from retaild.runtime.backup.create import Backup
-from retaild.runtime.broken_files import set_aside_if_broken
+from retaild.api.broken_files import set_aside_if_broken
 from retaild.runtime.context import offline_context
 from retaild.runtime.doctor.examination import examine
 from retaild.runtime.doctor.patient import Patient

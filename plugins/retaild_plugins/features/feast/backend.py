@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from retaild.api import BuildContext, Lake
+from retaild.api.broken_files import set_aside_if_broken
 from retaild.pipeline.features import FeatureView
 from retaild_plugins.features.feast.config import FeastConfig
 from retaild_plugins.features.feast.definitions import feast_objects, gone
@@ -24,6 +25,7 @@ from retaild_plugins.features.feast.pairs import distinct_pairs
 
 _log = logging.getLogger(__name__)
 _ROW = "_row"
+_REGISTRY, _ONLINE = "registry.db", "online.db"
 
 
 class FeastBackend:
@@ -47,6 +49,8 @@ class FeastBackend:
         import ibis
 
         self._root.mkdir(parents=True, exist_ok=True)
+        for name in (_REGISTRY, _ONLINE):
+            set_aside_if_broken(self._root / name, "The gold tables have all that was in it.")
         # Feast joins through ibis' default connection. It computes in UTC, whatever the box does.
         self._engine = ibis.duckdb.connect(
             threads=self._threads,
@@ -59,9 +63,9 @@ class FeastBackend:
             config=feast.RepoConfig(
                 project=self._config.project,
                 provider="local",
-                registry={"registry_type": "sql", "path": f"sqlite:///{self._root}/registry.db"},
+                registry={"registry_type": "sql", "path": f"sqlite:///{self._root / _REGISTRY}"},
                 offline_store={"type": "duckdb"},
-                online_store={"type": "sqlite", "path": str(self._root / "online.db")},
+                online_store={"type": "sqlite", "path": str(self._root / _ONLINE)},
                 entity_key_serialization_version=3,
             )
         )

@@ -36,7 +36,7 @@ class Export:
         path = self.path(view)
         version = self.lake.version(view.table) if self.lake.exists(view.table) else -1
         schema = table_schema(view).with_metadata({_VERSION: str(version).encode()})
-        if path.exists() and _same(pq.read_schema(path), schema):
+        if _is_as(path, schema):
             return False
         if version < 0:
             table = schema.empty_table()
@@ -59,7 +59,12 @@ def table_schema(view: FeatureView) -> pa.Schema:
     )
 
 
-def _same(found: pa.Schema, wanted: pa.Schema) -> bool:
+def _is_as(path: Path, wanted: pa.Schema) -> bool:
+    """Whether the file is a copy of the wanted version; one that cannot be read is none."""
+    try:
+        found = pq.read_schema(path)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return False
     known = (found.metadata or {}).get(_VERSION)
     return bool(found.equals(wanted) and known == wanted.metadata[_VERSION])
 
