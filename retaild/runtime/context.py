@@ -39,7 +39,12 @@ class Context:
         return bus
 
     def build(self, kind: str, instance: str) -> Any:
-        """The component of a configured instance, not opened yet. Raises ConfigError."""
+        """The component of a configured instance, not opened yet. Raises ConfigError.
+
+        This imports a stranger's plugin into the process. A component's own process, a job and a
+        command do nothing beside it. Bus, stream processor and the models of a trainer work in the
+        workers by their nature: to look at them, `plugins.facts` is enough.
+        """
         section = getattr(self.settings, kind)
         plugin = section[instance] if isinstance(section, dict) else section
         return self.plugins.build(kind, instance, plugin, self.settings, self.data)

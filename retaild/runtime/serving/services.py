@@ -170,4 +170,5 @@ def _champion(context: Context, trainer: str) -> Champion | None:
 
 
 def _load(context: Context, trainer: str, champion: Champion) -> Any:
+    """A stranger's trainer is imported here, and not before one of its models is to answer."""
     return context.build("trainer", trainer).load(champion.artifact)
