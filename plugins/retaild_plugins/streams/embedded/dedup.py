@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from retaild.api import Lake
-from retaild_plugins.streams.embedded.ids import Hashes, HashSet
+from retaild.pipeline.idset import Hashes, HashSet
 
 #: Every event has it; files of the table are skipped by it.
 _TIME = "event_time"

@@ -11,13 +11,13 @@ from deltalake.exceptions import DeltaError
 
 from retaild.api import BuildContext, Bus, Lake, LogEntry, RetaildError, StreamProgress
 from retaild.api.errors import TransientError
+from retaild.pipeline.entries import decode
+from retaild.pipeline.letters import letter_table
+from retaild.pipeline.stream_table import StreamTable
 from retaild.pipeline.streams import PROGRESS_TABLE, stream_pipelines
 from retaild_plugins.streams.embedded.config import EmbeddedStreamConfig
-from retaild_plugins.streams.embedded.decode import decode
 from retaild_plugins.streams.embedded.family import FamilyStream
-from retaild_plugins.streams.embedded.letters import letter_table
 from retaild_plugins.streams.embedded.sql import Sql
-from retaild_plugins.streams.embedded.tables import StreamTable
 
 _DEAD = "dead_letter"
 

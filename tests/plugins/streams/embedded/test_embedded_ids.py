@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from retaild_plugins.streams.embedded.ids import HashSet
+
+from retaild.pipeline.idset import HashSet
 
 hashes = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 50), max_size=40)
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from retaild.api import LogEntry
 from retaild.events import FAMILIES, arrow_schema
 from retaild.events.codec import decode_table
+from retaild.pipeline.letters import Letter
 from retaild.pipeline.streams import APPENDED_AT, OFFSET
-from retaild_plugins.streams.embedded.letters import Letter
 
 #: What a broken payload may raise in the codec; anything else is a fault of ours and must show.
 _BROKEN = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, pa.ArrowException)
