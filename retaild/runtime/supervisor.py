@@ -33,6 +33,8 @@ __all__ = ["Failure", "Supervisor", "UnknownWorkerError", "WorkerPlan", "plan_wo
 _log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5
+#: Pause after a fault of ours in keeping one.
+FAULT_SECONDS = 1.0
 
 
 #: So many lines of its log are shown of what did not work.
@@ -145,7 +147,7 @@ class Supervisor:
     def _begin(self, worker: Kept) -> None:
         name = worker.plan.name
         self._workers[name] = worker
-        self._tasks[name] = asyncio.create_task(self._keep(worker), name=f"keep {name}")
+        self._tasks[name] = asyncio.create_task(self._keep_always(worker), name=f"keep {name}")
 
     async def add(self, plan: WorkerPlan) -> None:
         """Start it and keep it; whether it works is not waited for."""
@@ -297,6 +299,20 @@ class Supervisor:
             worker.child.signal(signal.SIGKILL)
             await asyncio.wait([task])
 
+    async def _keep_always(self, worker: Kept) -> None:
+        """A fault of ours, or of the disk, must not leave one without anybody who keeps it."""
+        while True:
+            try:
+                return await self._keep(worker)
+            except Exception:
+                _log.exception("keeping %s", worker.plan.name)
+            if worker.child is not None:  # nobody would notice its end
+                child, worker.child = worker.child, None
+                child.signal(signal.SIGKILL)
+                await child.over()
+            worker.wake.clear()
+            await _pause(worker.wake, FAULT_SECONDS)
+
     async def _keep(self, worker: Kept) -> None:
         """The life of one worker, over all its processes."""
         while await self._may_run(worker):
@@ -419,15 +435,21 @@ class Supervisor:
     async def _watch_all(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            rows = self._rows()
-            table = Table() if any(w.guard and w.child for w in self._workers.values()) else None
-            for name, worker in list(self._workers.items()):
-                if worker.child is None or name not in rows:
-                    continue
-                if worker.guard is None:
-                    self._watch_one(worker, worker.child, rows[name]["beat"])
-                elif table is not None:
-                    self._watch_component(worker, worker.guard, worker.child, table, rows[name])
+            try:
+                self._look()
+            except Exception:  # who watches must outlive whatever there is to see
+                _log.exception("watching the workers")
+
+    def _look(self) -> None:
+        rows = self._rows()
+        table = Table() if any(w.guard and w.child for w in self._workers.values()) else None
+        for name, worker in list(self._workers.items()):
+            if worker.child is None or name not in rows:
+                continue
+            if worker.guard is None:
+                self._watch_one(worker, worker.child, rows[name]["beat"])
+            elif table is not None:
+                self._watch_component(worker, worker.guard, worker.child, table, rows[name])
 
     def _watch_one(self, worker: Kept, child: Child | ForkedChild, beat: float | None) -> None:
         """The worker's clock is compared with nothing: what counts is that its beat changes.
