@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from retaild.api.service import Software
 
 #: Version of this interface. A Spec states the one it was written for.
 API_VERSION = 1
@@ -68,3 +71,5 @@ class Spec:
     api_version: int = API_VERSION
     #: Distributions that must be importable; shown by `retaildctl plugin show`.
     requires: tuple[str, ...] = ()
+    #: What `retaildctl service install` fetches for it; for plugins of every kind.
+    software: tuple[Software, ...] = ()

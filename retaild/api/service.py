@@ -172,7 +172,6 @@ class Service(Protocol):
 class ServiceSpec(Spec):
     """Registers a managed service. `build` returns a Service."""
 
-    software: tuple[Software, ...] = ()
     #: Plugins of services that start before it and stop after it, where they are configured.
     after: tuple[str, ...] = ()
     #: Least version of Java; 0: none.

@@ -28,14 +28,17 @@ def _services(session: Session) -> Services:
     return Services(session.settings, session.data, PluginRegistry.load(session.data), state)
 
 
-@make(group=command, name="list", help="List the servers that retaild can run.")
+@make(
+    group=command, name="list",
+    help="List the servers that retaild can run, and the engines that need software of their own.",
+)  # fmt: skip
 def list_(session: Session) -> None:
     found = _services(session).available()
     table = [
         *columns("plugin"),
         ("installed", lambda row: "yes" if _is_installed(row) else "no"),
         ("configured", lambda row: "yes" if row["configured"] else "no"),
-        ("memory", lambda row: f"{row['memory_mib']} MiB"),
+        ("memory", lambda row: f"{row['memory_mib']} MiB" if row["memory_mib"] else ""),
         ("disk", lambda row: f"{sum(s['disk_mib'] for s in row['software'])} MiB"),
         ("what", lambda row: row["summary"]),
     ]
@@ -48,23 +51,23 @@ def _is_installed(row: dict[str, Any]) -> bool:
 
 @make(
     group=command, name="install",
-    help="Fetch the software of services, by the name of their plugin; of all that are configured "
-    "when none is named. What is there already is left as it is.",
+    help="Fetch the software of services and engines, by the name of their plugin; of all that are "
+    "configured when none is named. What is there already is left as it is.",
 )  # fmt: skip
 @click.argument("names", nargs=-1, metavar="[PLUGIN]...")
 def install(session: Session, names: tuple[str, ...]) -> None:
     from retaild.runtime.services.software import install as fetch
 
     services = _services(session)
-    wanted = names or tuple(sorted({i.plugin for i in session.settings.service.values()}))
-    specs = services.specs()
+    known = {**dict.fromkeys(services.specs(), ()), **services.software()}
+    wanted = names or tuple(services.needed())
     for name in wanted:
-        if name not in specs:
-            raise NotFoundError("service plugin", name, f"Known: {', '.join(specs)}.")
+        if name not in known:
+            raise NotFoundError("service plugin", name, f"Known: {', '.join(sorted(known))}.")
     done = {}
     report = (lambda _line: None) if session.json else click.echo
     for name in wanted:
-        for software in specs[name].software:
+        for software in known[name]:
             done[software.name] = str(fetch(software, services.software_dir, report))
         if session.data.state_db.exists():  # before `init` there is no log to write into
             session.record("service.install", name, after=done)
@@ -73,7 +76,7 @@ def install(session: Session, names: tuple[str, ...]) -> None:
 
 def _tell_installed(done: dict[str, str]) -> None:
     if not done:
-        click.echo("No service is configured; name one: `retaildctl service list`.")
+        click.echo("Nothing to fetch; `retaildctl service list` shows what there is.")
     print_facts(list(done.items()))
 
 

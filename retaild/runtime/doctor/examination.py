@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from retaild.api.errors import RetaildError
-from retaild.runtime.doctor import files, learning, machine, running, safety, tables
+from retaild.runtime.doctor import files, learning, machine, running, safety, services, tables
 from retaild.runtime.doctor.finding import ORDER, Finding
 from retaild.runtime.doctor.patient import Patient
 
@@ -28,6 +28,11 @@ CHECKS: dict[str, Check] = {
     "workers": running.workers,
     "quarantine": running.quarantine,
     "jobs": running.jobs,
+    "service-software": services.software,
+    "service-disk": services.software_disk,
+    "service-java": services.java,
+    "service-memory": services.memory,
+    "service-port": services.ports,
     "backup": safety.backup,
     "certificate": safety.certificate,
     "small-files": tables.small_files,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 from retaild.host.check import check_port
 from retaild.runtime.doctor.finding import Finding
 from retaild.runtime.doctor.patient import Patient
+from retaild.runtime.ports import holder
 
 #: A worker that was started again so often is not well, even if it runs at the moment.
 _MANY_RESTARTS = 5
@@ -20,33 +18,9 @@ def port(patient: Patient) -> Iterator[Finding]:
     if patient.running or patient.settings is None:
         return
     for fault in check_port(patient.settings):
-        holder = _listener(patient.settings.api.port)
-        who = f" {holder} listens there." if holder else ""
+        found = holder(patient.settings.api.port)
+        who = f" {found} listens there." if found else ""
         yield Finding("port", "error", f"{fault.message}{who}", fault.hint)
-
-
-def _listener(number: int) -> str:
-    """The process that listens on a TCP port, as far as this user may see it."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if int(fields[1].rpartition(":")[2], 16) == number and fields[3] == "0A":
-                    inodes.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if inodes & set(_open_files(process)):
-                name = (process / "comm").read_text().strip()
-                return f"Process {process.name} ({name})"
-    return ""
-
-
-def _open_files(process: Path) -> Iterator[str]:
-    """What a process has open; a file that is closed meanwhile hides no other."""
-    for descriptor in (process / "fd").iterdir():
-        with suppress(FileNotFoundError):
-            yield os.readlink(descriptor)
 
 
 def workers(patient: Patient) -> Iterator[Finding]:

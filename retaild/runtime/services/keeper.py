@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from retaild.api.errors import RetaildError, TransientError
 from retaild.api.service import Endpoint, Figures, Server, Service
+from retaild.runtime.ports import holder
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ class PortTakenError(TransientError):
 
     def __init__(self, endpoint: Endpoint, by: str) -> None:
         super().__init__(
-            f"Port {endpoint.port} ({endpoint.name}) on {endpoint.host} is taken{by}.",
+            f"Port {endpoint.port} ({endpoint.name}) on {endpoint.host} is taken"
+            f"{f': {by} listens there' if by else ''}.",
             hint="Stop what has it, or configure another port.",
         )
 
@@ -183,15 +185,4 @@ def check_free(endpoint: Endpoint) -> None:
         try:
             probe.bind((endpoint.host, endpoint.port))
         except OSError:
-            raise PortTakenError(endpoint, listener(endpoint.port)) from None
-
-
-def listener(port: int) -> str:
-    """ " by NAME (process N)" of what listens on the port; empty if that is not to be seen."""
-    import psutil
-
-    with suppress(psutil.Error):
-        for found in psutil.net_connections("tcp"):
-            if found.status == psutil.CONN_LISTEN and found.laddr.port == port and found.pid:
-                return f" by {psutil.Process(found.pid).name()} (process {found.pid})"
-    return ""
+            raise PortTakenError(endpoint, holder(endpoint.port)) from None

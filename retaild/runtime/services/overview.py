@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retaild.api.base import Spec
 from retaild.api.service import ServiceSpec, Software
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
@@ -38,17 +39,34 @@ class Services:
         found = self.plugins.specs("service")
         return {name: spec for name, spec in found.items() if isinstance(spec, ServiceSpec)}
 
-    def software(self, plugin: str) -> list[dict[str, Any]]:
-        spec = self.specs().get(plugin)
-        return [self._shelf(one) for one in spec.software] if spec else []
+    def software(self) -> dict[str, tuple[Software, ...]]:
+        """Plugin name -> what its parts of all kinds need on the disk; strangers' are not known."""
+        found: dict[str, dict[str, Software]] = {}
+        for (_, name), item in sorted(self.plugins.registered.items()):
+            if isinstance(item.spec, Spec) and item.spec.software:
+                found.setdefault(name, {}).update({one.name: one for one in item.spec.software})
+        return {name: tuple(software.values()) for name, software in found.items()}
 
-    def _shelf(self, software: Software) -> dict[str, Any]:
-        return {
-            "name": software.name,
-            "version": software.version,
-            "disk_mib": software.disk_mib,
-            "installed": is_installed(software, self.software_dir),
-        }
+    def needed(self) -> dict[str, tuple[Software, ...]]:
+        """The same for those that the configuration uses, whichever kind."""
+        used: dict[str, dict[str, Software]] = {}
+        for kind, _, instance in self.settings.instances():
+            item = self.plugins.registered.get((kind, instance.plugin))
+            if item is not None and isinstance(item.spec, Spec) and item.spec.software:
+                own = {one.name: one for one in item.spec.software}
+                used.setdefault(instance.plugin, {}).update(own)
+        return {name: tuple(software.values()) for name, software in used.items()}
+
+    def _shelves(self, plugin: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": software.name,
+                "version": software.version,
+                "disk_mib": software.disk_mib,
+                "installed": is_installed(software, self.software_dir),
+            }
+            for software in self.software().get(plugin, ())
+        ]
 
     def rows(self) -> list[dict[str, Any]]:
         """One for each configured service, in the order of their names."""
@@ -74,22 +92,33 @@ class Services:
             "last_error": worker.get("last_error"),
             "figures": json.loads(figures) if isinstance(figures, str) else figures,
             "memory_mib": spec.memory_mib if spec else None,
-            "software": self.software(plugin),
+            "software": self._shelves(plugin),
         }
         down = state not in ("running", "stopped")
         log = self.data.worker_log(process_name("service", name))
         return {**row, "lines": logs.tail(log, LINES) if down else []}
 
     def available(self) -> list[dict[str, Any]]:
-        """Every service plugin: what it is, and whether its software is here."""
-        used = {instance.plugin for instance in self.settings.service.values()}
-        return [
-            {
-                "plugin": name,
-                "summary": spec.summary,
-                "memory_mib": spec.memory_mib,
-                "configured": name in used,
-                "software": self.software(name),
-            }
-            for name, spec in self.specs().items()
-        ]
+        """Every service plugin, and others with software: what it is, whether that is here."""
+        used = {instance.plugin for instance in self.settings.service.values()} | set(self.needed())
+        services = self.specs()
+        rows = []
+        for name in sorted({*services, *self.software()}):
+            service = services.get(name)
+            rows.append(
+                {
+                    "plugin": name,
+                    "summary": service.summary if service else self._summary(name),
+                    "memory_mib": service.memory_mib if service else None,
+                    "configured": name in used,
+                    "software": self._shelves(name),
+                }
+            )
+        return rows
+
+    def _summary(self, plugin: str) -> str:
+        """Of an engine that runs in retaild's own processes."""
+        found = (item.spec for (_, name), item in self.plugins.registered.items() if name == plugin)
+        return next(
+            (spec.summary for spec in found if isinstance(spec, Spec) and spec.software), ""
+        )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
+from typing import Literal
 
 from retaild.api.errors import RetaildError
 from retaild.api.service import Build, Debian, Maven, Pip, Software
@@ -53,19 +54,34 @@ def install(software: Software, directory: Path, report: Report = lambda _line: 
     base.mkdir(parents=True, exist_ok=True)
     with _locked(base / ".lock", lambda: report(f"{software.name} is being installed already")):
         home = base / _version(software)
-        if not (home / COMPLETE).exists():
+        if not (home / COMPLETE).exists() or not _programs_are_there(software):
             _make(software, home, report)
         _point(base / "current", home)
         _clear(base, home)
     return home
 
 
-def is_installed(software: Software, directory: Path) -> bool:
-    """Whether `current` is the software as it is pinned."""
+def shelf(software: Software, directory: Path) -> Literal["installed", "other", "missing"]:
+    """Whether it is there as it is pinned, with other pins, or not at all."""
+    if not _programs_are_there(software):
+        return "missing"
+    # Packages of the operating system are there, whoever installed them.
+    if software.steps and all(isinstance(step, Debian) for step in software.steps):
+        return "installed"
     current = directory / software.name / "current"
-    return os.path.realpath(current) == os.path.realpath(
-        directory / software.name / _version(software)
-    ) and current.is_dir()  # fmt: skip
+    if not current.is_dir():
+        return "missing"
+    pinned = directory / software.name / _version(software)
+    return "installed" if os.path.realpath(current) == os.path.realpath(pinned) else "other"
+
+
+def is_installed(software: Software, directory: Path) -> bool:
+    """Whether it is there as it is pinned."""
+    return shelf(software, directory) == "installed"
+
+
+def _programs_are_there(software: Software) -> bool:
+    return all(_program(step.program) for step in software.steps if isinstance(step, Debian))
 
 
 def _version(software: Software) -> str:

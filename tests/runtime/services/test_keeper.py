@@ -143,7 +143,7 @@ def test_one_that_dies_again_and_again_is_given_up(keeper: Keeper, shelf: Shelf)
 def test_a_port_that_is_taken_is_told_with_who_has_it(shelf: Shelf) -> None:
     with socket.create_server(("127.0.0.1", shelf.ports[1])):
         keeper = Keeper(shelf)
-        with pytest.raises(PortTakenError, match=rf"Port {shelf.ports[1]} .*process {os.getpid()}"):
+        with pytest.raises(PortTakenError, match=rf"Port {shelf.ports[1]} .*Process {os.getpid()}"):
             keeper.start()
         keeper.stop()
     assert shelf.notes.read_text() == ""
