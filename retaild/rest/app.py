@@ -19,6 +19,7 @@ from retaild.rest.config_data import ConfigData
 from retaild.rest.doctor_data import DoctorData
 from retaild.rest.fast import FastLane
 from retaild.rest.gate import Gate, Hosts, RequestIds, security_headers
+from retaild.rest.instances_data import InstancesData
 from retaild.rest.metrics import Metrics
 from retaild.rest.problems import Problem
 from retaild.rest.routers import (
@@ -31,6 +32,7 @@ from retaild.rest.routers import (
     doctor,
     events,
     health,
+    instances,
     prices,
     products,
     stream,
@@ -102,6 +104,7 @@ def create_api(services: Services, metrics: Metrics, closing: asyncio.Event) -> 
     app.include_router(stream.router(services, closing), prefix=PREFIX)
     app.include_router(alerts.router(alerts_data(services.context)), prefix=PREFIX)
     app.include_router(doctor.router(DoctorData(services.context.data)), prefix=PREFIX)
+    app.include_router(instances.router(InstancesData(services.admin)), prefix=PREFIX)
     app.include_router(config.router(ConfigData(services.context.data)), prefix=PREFIX)
     app.include_router(access.router(AccessData(services.access)), prefix=PREFIX)
     app.include_router(backup.router(services), prefix=PREFIX)

@@ -16,8 +16,10 @@ from retaild import __version__
 from retaild.api.errors import RetaildError
 from retaild.rest.access_data import AccessData
 from retaild.rest.alerts_data import AlertsData, alerts_data
+from retaild.rest.backups_data import BackupsData
 from retaild.rest.config_data import ConfigData
 from retaild.rest.doctor_data import DoctorData
+from retaild.rest.instances_data import InstancesData
 from retaild.rest.problems import status_of
 from retaild.rest.status import status
 from retaild.runtime.pricing.errors import DecidedError
@@ -62,6 +64,8 @@ class ServedPageData:
     alerts: AlertsData
     doctor: DoctorData
     config: ConfigData
+    instances: InstancesData
+    backups: BackupsData
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -70,6 +74,8 @@ class ServedPageData:
         self.alerts = alerts_data(services.context)
         self.doctor = DoctorData(services.context.data)
         self.config = ConfigData(services.context.data)
+        self.instances = InstancesData(services.admin)
+        self.backups = BackupsData(services.admin)
 
     def shop(self) -> Any:
         settings = self._services.context.settings

@@ -30,9 +30,11 @@ SECTIONS = {
     "quality": "Data quality",
     "lake": "Lake tables",
     "sources": "Sources",
+    "instances": "Instances",
     "logs": "Logs",
     "doctor": "Doctor",
     "config": "Configuration",
+    "backups": "Backups",
     "access": "People and keys",
     "audit": "Audit log",
 }

@@ -9,7 +9,17 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from retaild.runtime.access.needs import PUBLIC
-from retaild.web import access, admin, alerts, configuration, doctor, pricing, recommendations
+from retaild.web import (
+    access,
+    admin,
+    alerts,
+    backups,
+    configuration,
+    doctor,
+    instances,
+    pricing,
+    recommendations,
+)
 from retaild.web.assets import Assets
 from retaild.web.environment import environment
 from retaild.web.formatting import Formats
@@ -36,6 +46,8 @@ def pages(data: PageData, *, strict: bool = False) -> list[BaseRoute]:
         *alerts.routes(data.alerts, renderer),
         *doctor.routes(data.doctor, renderer),
         *configuration.routes(data.config, renderer),
+        *instances.routes(data.instances, renderer),
+        *backups.routes(data.backups, renderer),
         # Last: it answers for every other section of the panel.
         *admin.routes(data, renderer),
     ]

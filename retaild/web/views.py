@@ -541,6 +541,33 @@ class ConfigData(Protocol):
     async def last_reload(self) -> dict[str, Any] | None: ...
 
 
+class InstancesData(Protocol):
+    """Dictionaries as the REST routes under /instances have them. Raises RetaildError."""
+
+    async def instances(self) -> list[dict[str, Any]]:
+        """Those that are held first."""
+
+    async def change(
+        self, action: str, kind: str, name: str, reason: str = ""
+    ) -> dict[str, Any]: ...
+
+
+class BackupsData(Protocol):
+    """Dictionaries as the REST routes under /backups have them. Raises RetaildError."""
+
+    async def backups(self) -> dict[str, Any]:
+        """`directory`, and `backups`, newest first."""
+
+    async def runs(self, limit: int) -> list[dict[str, Any]]:
+        """Of the job `backup`, newest first."""
+
+    async def take(self) -> int:
+        """The run's id."""
+
+    async def verify(self, name: str) -> int:
+        """The run's id."""
+
+
 class PageData(RecommendationData, PricingData, AdminData, Protocol):
     """All that the pages ask. May raise NotReadyError anywhere."""
 
@@ -552,6 +579,12 @@ class PageData(RecommendationData, PricingData, AdminData, Protocol):
 
     @property
     def config(self) -> ConfigData: ...
+
+    @property
+    def instances(self) -> InstancesData: ...
+
+    @property
+    def backups(self) -> BackupsData: ...
 
     @property
     def access(self) -> AccessData: ...

@@ -34,6 +34,11 @@ NOT_NOTED = {
     "/recommendations/{customer_id}": "an event too",
     "/api/v1/config/reload": "the daemon itself notes every reload, whoever asked",
     "/admin/config": "the same",
+    **{
+        f"{place}/{action}": "the daemon itself notes every change of standing, whoever asked"
+        for place in ("/api/v1/instances/{kind}/{name}", "/admin/instances")
+        for action in ("resume", "enable", "disable", "quarantine")
+    },
 }
 
 

@@ -106,6 +106,15 @@ ASKED: dict[tuple[str, str], tuple[str, Any, int]] = {
     ("GET", "/api/v1/config/reload"): ("/api/v1/config/reload", None, 503),
     ("POST", "/api/v1/config/reload"): ("/api/v1/config/reload", None, 503),
     ("GET", "/api/v1/backups"): ("/api/v1/backups", None, 200),
+    ("POST", "/api/v1/backups"): ("/api/v1/backups", None, 503),
+    ("POST", "/api/v1/backups/{name}/verify"): ("/api/v1/backups/b/verify", None, 400),
+    ("GET", "/api/v1/instances"): ("/api/v1/instances", None, 200),
+    **{
+        ("POST", f"/api/v1/instances/{{kind}}/{{name}}/{action}"): (
+            f"/api/v1/instances/source/tills/{action}", {}, 503,
+        )
+        for action in ("resume", "restart", "enable", "disable", "quarantine")
+    },
     ("POST", "/api/v1/debug-bundle"): ("/api/v1/debug-bundle", None, 200),
     ("GET", "/api/v1/stream"): ("", None, 200),
     ("GET", "/api/v1/me"): ("/api/v1/me", None, 200),

@@ -32,8 +32,10 @@ from retaild.web.views import (
 from tests.web import shop_data
 from tests.web.access_data import FakeAccess
 from tests.web.alerts_data import FakeAlerts
+from tests.web.backups_data import FakeBackups
 from tests.web.config_data import FakeConfig
 from tests.web.doctor_data import FakeDoctor
+from tests.web.instances_data import FakeInstances
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -49,6 +51,8 @@ class ShopPages(shop_data.PricePages):
     alerts: FakeAlerts = field(default_factory=FakeAlerts)
     doctor: FakeDoctor = field(default_factory=FakeDoctor)
     config: FakeConfig = field(default_factory=FakeConfig)
+    instances: FakeInstances = field(default_factory=FakeInstances)
+    backups: FakeBackups = field(default_factory=FakeBackups)
     access: FakeAccess = field(default_factory=FakeAccess)
 
     def __post_init__(self) -> None:
@@ -56,6 +60,8 @@ class ShopPages(shop_data.PricePages):
         now = time.time()
         self.doctor.well = self.empty
         self.alerts.well = self.empty
+        self.instances.none = self.empty
+        self.backups.none = self.empty
         if self.empty:
             self.model = None
             return

@@ -1,4 +1,4 @@
-"""Backups that are there, and the debug bundle. A backup is started as the job `backup`."""
+"""Backups that are there, taking and verifying one as jobs, and the debug bundle."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from starlette.responses import FileResponse
 
 from retaild.config.active import ActiveStore
 from retaild.rest.access import needs
-from retaild.runtime.backup.service import listed
+from retaild.rest.admin_schemas import RunAccepted
+from retaild.rest.backups_data import BackupsData
+from retaild.rest.parameters import Name
 from retaild.runtime.bundle.write import write_bundle
 from retaild.runtime.serving.services import Services
+
+
+class Verified(BaseModel):
+    at: float = Field(description="Seconds since the epoch (UTC).")
+    fault: str = Field(description="Empty: every byte is as it was written.")
 
 
 class BackupOut(BaseModel):
@@ -30,6 +37,7 @@ class BackupOut(BaseModel):
     linked_bytes: int | None = Field(None, description="Shared with earlier backups.")
     files: int | None = None
     version: str | None = Field(None, description="Of retaild that made it.")
+    verified: Verified | None = Field(description="By the last job `verify-backup`.")
 
 
 class Backups(BaseModel):
@@ -39,16 +47,28 @@ class Backups(BaseModel):
 
 def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["admin"])
-    context = services.context
+    context, data = services.context, BackupsData(services.admin)
 
     @routes.get("/backups", response_model=Backups, dependencies=[needs("view")])
-    def backups() -> dict[str, Any]:
+    async def backups() -> dict[str, Any]:
         """Backups in the configured directory, newest first."""
-        section = context.settings.backup
-        if not section.directory:
-            return {"directory": "", "backups": []}
-        folder = context.settings.base_dir / section.directory
-        return {"directory": str(folder), "backups": listed(folder)}
+        return await data.backups()
+
+    @routes.post(
+        "/backups", response_model=RunAccepted, status_code=202,
+        dependencies=[needs("operate", audit="backup.create")],
+    )  # fmt: skip
+    async def take() -> dict[str, Any]:
+        """Take one now: the job `backup`; its run says when it is done."""
+        return {"run_id": await data.take()}
+
+    @routes.post(
+        "/backups/{name}/verify", response_model=RunAccepted, status_code=202,
+        dependencies=[needs("operate", audit="backup.verify")],
+    )  # fmt: skip
+    async def verify(name: Name) -> dict[str, Any]:
+        """Read it whole and compare: the job `verify-backup`, which fails if it is damaged."""
+        return {"run_id": await data.verify(name)}
 
     @routes.post(
         "/debug-bundle", response_class=FileResponse,

@@ -14,7 +14,17 @@ from retaild.config.settings import Settings
 from retaild.host.live import LivePlugins
 from retaild.host.registry import PluginRegistry
 from retaild.runtime.access.audit import note
-from retaild.runtime.admin import dead_letters, jobs, lake, logs, models, overview
+from retaild.runtime.admin import (
+    backups,
+    dead_letters,
+    instances,
+    jobs,
+    lake,
+    logs,
+    models,
+    overview,
+)
+from retaild.runtime.backup.service import named
 from retaild.runtime.context import Context
 from retaild.runtime.state import State
 
@@ -69,6 +79,25 @@ class Admin:
 
     def sources(self) -> list[dict[str, Any]]:
         return overview.sources(self.state, self.settings)
+
+    def instances(self) -> list[dict[str, Any]]:
+        return instances.instances(self.data, self.settings, self.state)
+
+    def change_instance(
+        self, action: str, kind: str, name: str, reason: str = ""
+    ) -> dict[str, Any]:
+        """`action`: resume, enable, disable, quarantine, restart."""
+        if action == "restart":
+            return instances.restart(self.data, self.state, kind, name)
+        return instances.hold_or_free(self.data, action, kind, name, reason)
+
+    def backups(self) -> dict[str, Any]:
+        return backups.backups(self.settings, self.state)
+
+    def verify_backup(self, name: str) -> int:
+        """The run's id. Raises NoDestinationError, UnknownBackupError."""
+        named(self.settings, name)
+        return self.run_job("verify-backup", {"backup": name})
 
     def jobs(self) -> list[dict[str, Any]]:
         return jobs.jobs(self.data, self.settings, self.state)

@@ -117,6 +117,14 @@ class DamagedBackupError(RetaildError):
         self.details = {"problems": problems}
 
 
+class UnknownBackupError(RetaildError):
+    key = "backup.unknown"
+
+    def __init__(self, name: str, folder: Path) -> None:
+        which = f"no backup {name!r}" if name else "no backup"
+        super().__init__(f"There is {which} in {folder}.", hint="See `retaildctl backup list`.")
+
+
 class NotEmptyError(RetaildError):
     key = "backup.not_empty"
 

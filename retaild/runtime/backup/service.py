@@ -7,9 +7,10 @@ from typing import Any
 
 from retaild.api.bus import Bus
 from retaild.config.paths import DataDir
+from retaild.config.settings import Settings
 from retaild.runtime.backup import shelf
 from retaild.runtime.backup.create import Backup, Progress
-from retaild.runtime.backup.errors import NoDestinationError
+from retaild.runtime.backup.errors import NoDestinationError, UnknownBackupError
 from retaild.runtime.backup.manifest import Manifest
 from retaild.runtime.context import Context
 
@@ -50,3 +51,18 @@ def listed(folder: Path) -> list[dict[str, Any]]:
         for path in shelf.archives(folder)
     ]  # fmt: skip
     return sorted([*whole, *packed], key=lambda row: row["finished"], reverse=True)
+
+
+def named(settings: Settings, name: str) -> Path:
+    """A backup of the configured directory; the newest for an empty name.
+
+    Raises NoDestinationError, UnknownBackupError.
+    """
+    if not settings.backup.directory:
+        raise NoDestinationError
+    folder = settings.base_dir / settings.backup.directory
+    for row in listed(folder):
+        path = Path(row["path"])
+        if name in ("", path.name):
+            return path
+    raise UnknownBackupError(name, folder)

@@ -83,6 +83,11 @@ JOBS: dict[str, JobKind] = {
         "Back up everything into the configured directory, and remove old backups there.",
         (("directory", "where to; the configured one when left out"),),
     ),
+    "verify-backup": JobKind(
+        "retaild.runtime.jobs.verify_backup:run",
+        "Read a backup of the configured directory and compare every byte with its manifest.",
+        (("backup", "its name; the newest when left out"),),
+    ),
 }
 
 

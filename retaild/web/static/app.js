@@ -89,7 +89,8 @@ on('submit', (event) => {
   else if (whatIf) tryPrice(form);
   else if (ids) {
     const fields = new URLSearchParams(new FormData(form, event.submitter));
-    const url = form.getAttribute('action'); // a field may be named action
+    // A field may be named action.
+    const url = event.submitter?.getAttribute('formaction') ?? form.getAttribute('action');
     if (form.method === 'get') follow(form, `${url}?${fields}`);
     else follow(form, url, { method: 'POST', body: fields });
   }
