@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import os
 import secrets
 import shutil
@@ -43,6 +44,8 @@ class ElasticsearchService:
         password = make_password(self._root)
         write_private(conf / "users", f"{USER}:{hashed(password)}\n")
         write_private(conf / "users_roles", f"superuser:{USER}\n")
+        # That it does not answer yet is told once, by the probe.
+        logging.getLogger("elastic_transport").setLevel(logging.ERROR)
         self._client = Elasticsearch(
             f"http://127.0.0.1:{self._config.port}", basic_auth=(USER, password),
             request_timeout=PROBE_SECONDS, max_retries=0,
