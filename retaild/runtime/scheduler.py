@@ -17,6 +17,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from retaild.api.broken_files import set_aside_if_broken
 from retaild.config.sections import JobSection
+from retaild.runtime.clock_watch import ClockWatch
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class Scheduler:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=self._zone,
         )
+        self._scheduled: Mapping[str, JobSection] = {}
+        self._watch = ClockWatch(self._clock_was_set)
 
     def start(self, jobs: Mapping[str, JobSection]) -> None:
         """Take over the configured schedule and start the clock.
@@ -63,6 +66,7 @@ class Scheduler:
         self._scheduler.start(paused=True)
         self._take_over(jobs)
         self._scheduler.resume()
+        self._watch.start()
 
     def sync(self, jobs: Mapping[str, JobSection], timezone: str) -> None:
         """Take over a changed schedule while the clock runs; what is unchanged keeps its time."""
@@ -80,11 +84,19 @@ class Scheduler:
                 self._scheduler.remove_job(stored.id)
         for name, job in scheduled.items():
             self._schedule(name, job)
+        self._scheduled = scheduled
 
-    def _schedule(self, name: str, job: JobSection) -> None:
+    def _clock_was_set(self, seconds: float) -> None:
+        """What has become due runs now; what was due later than it should be is due earlier."""
+        if seconds < 0:
+            for name, job in self._scheduled.items():
+                self._schedule(name, job, anew=True)
+        self._scheduler.wakeup()
+
+    def _schedule(self, name: str, job: JobSection, *, anew: bool = False) -> None:
         arguments = [self._key, name, f"{written(job)} {self._zone.key}"]
         stored = self._scheduler.get_job(name)
-        if stored is None or list(stored.args) != arguments:
+        if anew or stored is None or list(stored.args) != arguments:
             self._scheduler.add_job(
                 fire, trigger(job, self._zone), args=arguments, id=name, replace_existing=True
             )
@@ -95,6 +107,7 @@ class Scheduler:
         return {job.id: job.next_run_time.astimezone(UTC) for job in jobs if job.next_run_time}
 
     def stop(self) -> None:
+        self._watch.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         _SINKS.pop(self._key, None)

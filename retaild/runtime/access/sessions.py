@@ -19,6 +19,8 @@ from retaild.runtime.state import Row, State
 
 #: `last_seen` is written at most so often.
 SEEN_SECONDS = 30.0
+#: Seen so far in the future means: the clock was set back.
+CLOCK_SLACK = 60.0
 #: One person has at most so many; the oldest ends.
 PER_SUBJECT = 20
 
@@ -65,12 +67,24 @@ class Sessions:
         row = self.state.row("SELECT * FROM session WHERE digest = ?", [found])
         if row is None or row["expires"] <= now or row["last_seen"] <= now - self.idle_seconds:
             return None
-        if now - row["last_seen"] > min(SEEN_SECONDS, self.idle_seconds / 4):
+        if row["last_seen"] > now + CLOCK_SLACK:
+            row = {**row, "expires": self._set_back(row, now)}
+        elif now - row["last_seen"] > min(SEEN_SECONDS, self.idle_seconds / 4):
             with self.state.transaction() as connection:
                 connection.execute(
                     "UPDATE session SET last_seen = ? WHERE digest = ?", [now, found]
                 )
         return _caller(row), min(row["expires"], now + self.idle_seconds)
+
+    def _set_back(self, row: Row, now: float) -> float:
+        """The clock was set back since it was used: it lives no longer for that. New end."""
+        expires = min(row["expires"], now + self.seconds)
+        with self.state.transaction() as connection:
+            connection.execute(
+                "UPDATE session SET last_seen = ?, expires = ? WHERE digest = ?",
+                [now, expires, row["digest"]],
+            )
+        return float(expires)
 
     def alive(self, session: bytes) -> bool:
         """Whether it has not ended; asking keeps it alive no longer."""
