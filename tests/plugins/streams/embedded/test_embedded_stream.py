@@ -11,13 +11,10 @@ import pytest
 from deltalake.exceptions import DeltaError
 from retaild_plugins.streams.embedded import plugin
 from retaild_plugins.streams.embedded.config import EmbeddedStreamConfig
-from retaild_plugins.streams.embedded.processor import (
-    EmbeddedProcessor,
-    LakeAheadError,
-    LakeWriteError,
-)
+from retaild_plugins.streams.embedded.processor import EmbeddedProcessor
 
 from retaild.api import BuildContext, Bus, Lake, StreamProcessor
+from retaild.pipeline.carry.carrier import LakeAheadError, LakeWriteError
 from retaild.pipeline.streams import PROGRESS_TABLE, STREAM_APP, carried_offset, stream_pipelines
 from retaild.testing.memory_bus import MemoryBus
 from retaild.testing.stream import (
@@ -88,7 +85,7 @@ def test_keys_that_share_a_hash_are_both_kept(
     def poor_hash(_self: Any, column: Any) -> Any:
         return np.array([len(key) % 2 for key in column.to_pylist()], np.uint64)
 
-    monkeypatch.setattr("retaild_plugins.streams.embedded.sql.Sql.hashes", poor_hash)
+    monkeypatch.setattr("retaild.pipeline.carry.sql.Sql.hashes", poor_hash)
     bus.append([entry(sale("a"), sale("b"), sale("a"), sale("cc"))])
     stream = opened(lake.root, bus)
     carry(stream, bus)

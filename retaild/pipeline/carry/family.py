@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retaild.api import Lake
+from retaild.pipeline.carry.dedup import Deduplicator, Fresh
+from retaild.pipeline.carry.sql import Sql
+from retaild.pipeline.carry.windows import WindowPart
 from retaild.pipeline.letters import Letter
 from retaild.pipeline.steps import Dedup, Emit, Filter, Map, StreamPipeline
 from retaild.pipeline.stream_table import StreamTable
 from retaild.pipeline.streams import bronze_schema, silver_schemas
-from retaild_plugins.streams.embedded.dedup import Deduplicator, Fresh
-from retaild_plugins.streams.embedded.sql import Sql
-from retaild_plugins.streams.embedded.windows import WindowPart
 
 _TIME = "event_time"
 

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
+from retaild.pipeline.carry.sql import Sql, names_in
 from retaild.pipeline.steps import Emit, Filter, Map, Step, Window, arrow_type
 from retaild.pipeline.stream_table import StreamTable
-from retaild_plugins.streams.embedded.sql import Sql, names_in
 
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
