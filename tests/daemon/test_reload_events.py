@@ -21,7 +21,8 @@ from tests.daemon.strangers import install, with_site
 from tests.daemon.whereabouts import look
 
 Start = Callable[..., Any]
-pytestmark = pytest.mark.slow
+#: A machine at twenty times its load took five minutes for one of them, and lost nothing.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 CONFIG = """
 [lake]
@@ -282,7 +283,6 @@ def test_a_source_that_opens_and_then_dies_is_taken_back(start: Start, tmp_path:
         settled(daemon, tills.written)
 
 
-@pytest.mark.timeout(900)
 def test_thirty_reloads_in_a_row(shop: Any, unused_port: int) -> None:
     """Ten files a second: a third of what the source takes on two idle cores."""
     root, chosen = shop.config.parent, random.Random(4)
