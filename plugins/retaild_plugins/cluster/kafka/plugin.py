@@ -1,13 +1,24 @@
-"""Registers the bus and the managed service `kafka`."""
+"""Registers the bus, the managed service and the source `kafka`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from retaild.api import BuildContext, Bus, BusSpec, Service, ServiceSpec, Software, hookimpl
+from retaild.api import (
+    BuildContext,
+    Bus,
+    BusSpec,
+    Service,
+    ServiceSpec,
+    Software,
+    Source,
+    SourceSpec,
+    hookimpl,
+)
 from retaild.api.service import Maven
 from retaild_plugins.cluster.kafka.config import KafkaBusConfig, KafkaServiceConfig
+from retaild_plugins.cluster.kafka.source_config import KafkaSourceConfig
 
 SOFTWARE = Software("kafka", "4.3.1", (Maven(Path(__file__).with_name("pom.xml")),), disk_mib=55)
 
@@ -22,6 +33,12 @@ def _service(config: KafkaServiceConfig, context: BuildContext) -> Service:
     from retaild_plugins.cluster.kafka.service import KafkaService
 
     return KafkaService(config, context)
+
+
+def _source(config: KafkaSourceConfig, context: BuildContext) -> Source:
+    from retaild_plugins.cluster.kafka.source import KafkaSource
+
+    return KafkaSource(config, context)
 
 
 @hookimpl
@@ -49,5 +66,20 @@ def retaild_services() -> Sequence[ServiceSpec]:
             software=(SOFTWARE,),
             java=17,
             memory_mib=600,
+        )
+    ]
+
+
+@hookimpl
+def retaild_sources() -> Sequence[SourceSpec]:
+    return [
+        SourceSpec(
+            name="kafka",
+            summary="Topics that others write: retaild's events as JSON, or lines with a mapping.",
+            config=KafkaSourceConfig,
+            build=_source,
+            families=("sale", "activity", "stock", "product", "price", "customer", "external"),
+            read_ahead=2,
+            requires=("confluent-kafka", "pyarrow"),
         )
     ]
