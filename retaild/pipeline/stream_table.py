@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from deltalake.exceptions import CommitFailedError
+from numpy.typing import NDArray
 
 from retaild.api import Lake
 from retaild.pipeline.streams import OFFSET, STREAM_APP
@@ -69,6 +72,9 @@ class StreamTable:
             ),
             until,
         )
+        self._count_append()
+
+    def _count_append(self) -> None:
         self._appended += 1
         if self._appended >= _SMALL_FILES:
             self._tidy()
@@ -82,6 +88,26 @@ class StreamTable:
             ),
             until,
         )
+
+    def replace_windows(self, rows: pa.Table, starts: NDArray[np.int64], until: int) -> None:
+        """Put `rows`, at least one, in the place of the windows that begin at `starts` (epoch us).
+
+        Whole partitions are written, so that no file holds a few rows only.
+        """
+        moments = pa.array(starts).cast(pa.timestamp("us", tz="UTC"))
+        where, condition = self._partitions(rows)
+        old = self.read(rows.column_names, where).cast(rows.schema)
+        old = old.filter(pc.invert(pc.is_in(old["window_start"], moments)))
+        self.replace(pa.concat_tables([old, rows]), condition, until)
+
+    def _partitions(self, rows: pa.Table) -> tuple[ds.Expression, str]:
+        """The partitions that the rows lie in, as a filter for Arrow and as SQL."""
+        column = self._partition_by
+        if column is None:
+            return ds.scalar(True), "true"
+        values = pc.unique(rows[column])
+        texts = ", ".join(f"'{value}'" for value in values.cast(pa.string()).to_pylist())
+        return ds.field(column).isin(values), f"{column} IN ({texts})"
 
     def mark(self, until: int) -> None:
         """Commit an offset without rows."""

@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from retaild.pipeline.carry.sql import Sql, names_in
-from retaild.pipeline.steps import Emit, Filter, Map, Step, Window, arrow_type
+from retaild.pipeline.steps import Filter, Map, Step, Window
 from retaild.pipeline.stream_table import StreamTable
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -35,7 +35,6 @@ class WindowPart:
         self._before = [step for step in steps if isinstance(step, Filter)]
         self._window = next(step for step in steps if isinstance(step, Window))
         self._after = [step for step in steps if isinstance(step, Map)]
-        self._emit = next(step for step in steps if isinstance(step, Emit))
         self._source, self._target, self._sql = source, target, sql
         self._size = self._window.size // _MICROSECOND
         self._open: pa.Table | None = None
@@ -63,7 +62,7 @@ class WindowPart:
         old = self._prepared(self._target.missing(replayed, until))
         starts = np.unique(np.concatenate([self._starts(fresh), self._starts(old)]))
         if len(starts):
-            self._write(self._aggregates(starts), starts, until)
+            self._target.replace_windows(self._aggregates(starts), starts, until)
         self._advance(fresh)
 
     def _prepared(self, rows: pa.Table) -> pa.Table:
@@ -103,23 +102,6 @@ class WindowPart:
 
     def _from_source(self, where: ds.Expression) -> pa.Table:
         return self._prepared(self._source.read(self._columns, where))
-
-    def _write(self, result: pa.Table, starts: NDArray[np.int64], until: int) -> None:
-        """Replace the windows: whole partitions, so that no file holds a few rows only."""
-        moments = pa.array(starts).cast(arrow_type("TIMESTAMP"))
-        where, condition = self._partitions(result)
-        old = self._target.read(result.column_names, where).cast(result.schema)
-        old = old.filter(pc.invert(pc.is_in(old["window_start"], moments)))
-        self._target.replace(pa.concat_tables([old, result]), condition, until)
-
-    def _partitions(self, result: pa.Table) -> tuple[ds.Expression, str]:
-        """The partitions that the rows lie in, as a filter for Arrow and as SQL."""
-        column = self._emit.partition_by
-        if column is None:
-            return ds.scalar(True), "true"
-        values = pc.unique(result[column])
-        texts = ", ".join(f"'{value}'" for value in values.cast(pa.string()).to_pylist())
-        return ds.field(column).isin(values), f"{column} IN ({texts})"
 
     def _new_horizon(self) -> int:
         behind = self._newest - self._window.allowed_lateness // _MICROSECOND
