@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -76,6 +77,16 @@ def jaas(user: str, password: str, accepted: Mapping[str, str] | None = None) ->
     options |= {f"user_{name}": word for name, word in (accepted or {}).items()}
     words = " ".join(f"{name}={_quoted(value)}" for name, value in options.items())
     return f"org.apache.kafka.common.security.plain.PlainLoginModule required {words};"
+
+
+def properties_text(settings: Mapping[str, object]) -> str:
+    """A Java properties file."""
+    return "".join(f"{key}={_escaped(str(value))}\n" for key, value in settings.items())
+
+
+def _escaped(value: str) -> str:
+    text = json.dumps(value)[1:-1].replace('\\"', '"')
+    return f"\\{text}" if text.startswith(" ") else text
 
 
 def _quoted(text: str) -> str:

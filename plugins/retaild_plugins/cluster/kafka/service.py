@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
@@ -13,7 +12,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from retaild.api import BuildContext, Endpoint, RetaildError, Server, TransientError
-from retaild.api.kafka import USER, KafkaClientConfig, client_settings, jaas
+from retaild.api.kafka import USER, KafkaClientConfig, client_settings, jaas, properties_text
 from retaild.api.service import Figures, make_password, software_home, write_private
 from retaild_plugins.cluster.kafka.client import admin_client, reading_client
 from retaild_plugins.cluster.kafka.config import KafkaServiceConfig
@@ -59,7 +58,7 @@ class KafkaService:
         conf.mkdir(parents=True, exist_ok=True, mode=0o700)
         password = make_password(self._root)
         (conf / "log4j2.yaml").write_text(_LOG4J, "utf-8")
-        write_private(conf / "server.properties", rendered(self._settings(password)))
+        write_private(conf / "server.properties", properties_text(self._settings(password)))
         if not (self._data / "meta.properties").exists():
             self._format()
         own = KafkaClientConfig(bootstrap_servers=f"127.0.0.1:{self._config.port}")
@@ -177,12 +176,3 @@ class KafkaService:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def rendered(settings: Mapping[str, object]) -> str:
-    """A Java properties file; values are plain text of one line."""
-    return "".join(f"{key}={_escaped(str(value))}\n" for key, value in settings.items())
-
-
-def _escaped(value: str) -> str:
-    return json.dumps(value)[1:-1].replace('\\"', '"')

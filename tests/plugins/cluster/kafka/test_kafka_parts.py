@@ -11,10 +11,15 @@ import pytest
 from retaild_plugins.cluster.kafka import plugin
 from retaild_plugins.cluster.kafka.base import take_base
 from retaild_plugins.cluster.kafka.record import FOREIGN, headers, log_entry
-from retaild_plugins.cluster.kafka.service import rendered
 
 from retaild.api import Entry, LogEnd, Spec
-from retaild.api.kafka import KafkaClientConfig, client_settings, jaas, java_settings
+from retaild.api.kafka import (
+    KafkaClientConfig,
+    client_settings,
+    jaas,
+    java_settings,
+    properties_text,
+)
 from retaild.testing.plugin import check_sample, specs_in
 
 FOLDER = Path(plugin.__file__).parent
@@ -122,7 +127,7 @@ def test_a_brokers_login_names_whom_it_lets_in() -> None:
 
 
 def test_properties_survive_javas_escapes() -> None:
-    assert rendered({"a": 'say "x\\y"'}) == 'a=say "x\\\\y"\n'
+    assert properties_text({"a": 'say "x\\y"'}) == 'a=say "x\\\\y"\n'
 
 
 @pytest.mark.parametrize("wrong", ["kafka", "kafka:", ":9092", "kafka:99999", "kafka:9092,"])

@@ -1,0 +1,1 @@
+"""Flume: an agent that ships files and growing logs into a Kafka topic."""
