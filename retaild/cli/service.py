@@ -10,7 +10,7 @@ from retaild.cli import logs as log_command
 from retaild.cli.command import command as make
 from retaild.cli.command import group
 from retaild.cli.exits import NotFoundError
-from retaild.cli.output import ago, columns, print_facts, print_table
+from retaild.cli.output import ago, columns, print_facts, print_table, size
 from retaild.cli.plugin_state import ask
 from retaild.cli.session import Session
 
@@ -113,8 +113,9 @@ def _figures(figures: dict[str, Any]) -> str:
 
 
 def _tell(row: dict[str, Any]) -> None:
-    shown = ("plugin", "state", "pid", "restarts", "last_error")
-    print_facts([(key, row[key]) for key in shown] + list(row["figures"].items()))
+    shown = ("plugin", "state", "pid", "restarts", "listens", "last_error")
+    memory = ("memory", size(row["memory"]) if row["memory"] else "")
+    print_facts([*((key, row[key]) for key in shown), memory, *row["figures"].items()])
     for line in row["lines"]:
         click.echo(f"  {line}")
 
@@ -130,7 +131,7 @@ _HELP = {
 @click.argument("name")
 def start(session: Session, name: str) -> None:
     row = _one(session, _services(session).rows(), name)
-    action = "resume" if row["state"] == "quarantined" else "enable"
+    action = "resume" if row["standing"] == "quarantined" else "enable"
     done = ask(session, action, "service", name, "")
     session.show(done, lambda: click.echo(f"Service {name} may run."))
 

@@ -37,6 +37,10 @@ from retaild.rest.routers import (
     products,
     stream,
 )
+from retaild.rest.routers import (
+    services as service_routes,
+)
+from retaild.rest.services_data import ServicesData
 from retaild.runtime.serving.services import Services
 
 PREFIX = "/api/v1"
@@ -105,6 +109,7 @@ def create_api(services: Services, metrics: Metrics, closing: asyncio.Event) -> 
     app.include_router(alerts.router(alerts_data(services.context)), prefix=PREFIX)
     app.include_router(doctor.router(DoctorData(services.context.data)), prefix=PREFIX)
     app.include_router(instances.router(InstancesData(services.admin)), prefix=PREFIX)
+    app.include_router(service_routes.router(ServicesData(services.admin)), prefix=PREFIX)
     app.include_router(config.router(ConfigData(services.context.data)), prefix=PREFIX)
     app.include_router(access.router(AccessData(services.access)), prefix=PREFIX)
     app.include_router(backup.router(services), prefix=PREFIX)

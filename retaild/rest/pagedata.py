@@ -21,6 +21,7 @@ from retaild.rest.config_data import ConfigData
 from retaild.rest.doctor_data import DoctorData
 from retaild.rest.instances_data import InstancesData
 from retaild.rest.problems import status_of
+from retaild.rest.services_data import ServicesData
 from retaild.rest.status import status
 from retaild.runtime.pricing.errors import DecidedError
 from retaild.runtime.serving.errors import NoPriceModelError
@@ -65,6 +66,7 @@ class ServedPageData:
     doctor: DoctorData
     config: ConfigData
     instances: InstancesData
+    services: ServicesData
     backups: BackupsData
 
     def __init__(self, services: Services) -> None:
@@ -75,6 +77,7 @@ class ServedPageData:
         self.doctor = DoctorData(services.context.data)
         self.config = ConfigData(services.context.data)
         self.instances = InstancesData(services.admin)
+        self.services = ServicesData(services.admin)
         self.backups = BackupsData(services.admin)
 
     def shop(self) -> Any:

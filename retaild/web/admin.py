@@ -30,6 +30,7 @@ SECTIONS = {
     "quality": "Data quality",
     "lake": "Lake tables",
     "sources": "Sources",
+    "services": "Services",
     "instances": "Instances",
     "logs": "Logs",
     "doctor": "Doctor",

@@ -19,6 +19,7 @@ from retaild.web import (
     instances,
     pricing,
     recommendations,
+    services,
 )
 from retaild.web.assets import Assets
 from retaild.web.environment import environment
@@ -47,6 +48,7 @@ def pages(data: PageData, *, strict: bool = False) -> list[BaseRoute]:
         *doctor.routes(data.doctor, renderer),
         *configuration.routes(data.config, renderer),
         *instances.routes(data.instances, renderer),
+        *services.routes(data.services, renderer),
         *backups.routes(data.backups, renderer),
         # Last: it answers for every other section of the panel.
         *admin.routes(data, renderer),

@@ -36,7 +36,8 @@ def routes(data: InstancesData, renderer: Renderer) -> list[Route]:
             form = await read_form(request)
             reason = form.one("reason")[:REASON_CHARACTERS]
             await data.change(action, form.one("kind"), form.one("name"), reason)
-            return see_other(f"/admin/instances?done=instance-{action}")
+            back = "services" if form.one("page") == "services" else "instances"
+            return see_other(f"/admin/{back}?done=instance-{action}")
 
         return act
 

@@ -541,6 +541,11 @@ class ConfigData(Protocol):
     async def last_reload(self) -> dict[str, Any] | None: ...
 
 
+class ServicesData(Protocol):
+    async def services(self) -> dict[str, Any]:
+        """As `GET /services`: `services` and `parts`."""
+
+
 class InstancesData(Protocol):
     """Dictionaries as the REST routes under /instances have them. Raises RetaildError."""
 
@@ -582,6 +587,9 @@ class PageData(RecommendationData, PricingData, AdminData, Protocol):
 
     @property
     def instances(self) -> InstancesData: ...
+
+    @property
+    def services(self) -> ServicesData: ...
 
     @property
     def backups(self) -> BackupsData: ...

@@ -108,6 +108,7 @@ ASKED: dict[tuple[str, str], tuple[str, Any, int]] = {
     ("GET", "/api/v1/backups"): ("/api/v1/backups", None, 200),
     ("POST", "/api/v1/backups"): ("/api/v1/backups", None, 503),
     ("POST", "/api/v1/backups/{name}/verify"): ("/api/v1/backups/b/verify", None, 400),
+    ("GET", "/api/v1/services"): ("/api/v1/services", None, 200),
     ("GET", "/api/v1/instances"): ("/api/v1/instances", None, 200),
     **{
         ("POST", f"/api/v1/instances/{{kind}}/{{name}}/{action}"): (

@@ -36,6 +36,7 @@ from tests.web.backups_data import FakeBackups
 from tests.web.config_data import FakeConfig
 from tests.web.doctor_data import FakeDoctor
 from tests.web.instances_data import FakeInstances
+from tests.web.services_data import FakeServices
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -52,6 +53,7 @@ class ShopPages(shop_data.PricePages):
     doctor: FakeDoctor = field(default_factory=FakeDoctor)
     config: FakeConfig = field(default_factory=FakeConfig)
     instances: FakeInstances = field(default_factory=FakeInstances)
+    services: FakeServices = field(default_factory=FakeServices)
     backups: FakeBackups = field(default_factory=FakeBackups)
     access: FakeAccess = field(default_factory=FakeAccess)
 
@@ -61,6 +63,7 @@ class ShopPages(shop_data.PricePages):
         self.doctor.well = self.empty
         self.alerts.well = self.empty
         self.instances.none = self.empty
+        self.services.none = self.empty
         self.backups.none = self.empty
         if self.empty:
             self.model = None

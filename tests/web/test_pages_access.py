@@ -33,6 +33,7 @@ PAGES = {
     "alerts": "/admin/alerts",
     "doctor": "/admin/doctor",
     "configuration": "/admin/config",
+    "services": "/admin/services",
     "instances": "/admin/instances",
     "backups": "/admin/backups",
     "people": "/admin/access",

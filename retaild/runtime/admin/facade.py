@@ -26,6 +26,7 @@ from retaild.runtime.admin import (
 )
 from retaild.runtime.backup.service import named
 from retaild.runtime.context import Context
+from retaild.runtime.services.overview import Services
 from retaild.runtime.state import State
 
 if TYPE_CHECKING:
@@ -90,6 +91,11 @@ class Admin:
         if action == "restart":
             return instances.restart(self.data, self.state, kind, name)
         return instances.hold_or_free(self.data, action, kind, name, reason)
+
+    def services(self) -> dict[str, Any]:
+        """Managed servers with their figures, and the pipeline's parts: see `Services`."""
+        found = Services(self.settings, self.data, self.registry, self.state)
+        return {"services": found.rows(), "parts": found.parts()}
 
     def backups(self) -> dict[str, Any]:
         return backups.backups(self.settings, self.state)

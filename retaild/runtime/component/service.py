@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 
 from retaild.api.service import Service
 from retaild.runtime.component import ComponentContext
+from retaild.runtime.isolation.family import Table
 from retaild.runtime.services.keeper import LOOK, Keeper
 
 _log = logging.getLogger(__name__)
@@ -22,14 +24,28 @@ def run(context: ComponentContext) -> None:
         if context.stop.is_set():
             return
         _log.info("it answers after %.1f s", time.monotonic() - began)
-        context.heartbeat(answers="yes", start_seconds=_seconds(began), **figures)
+        listens = ", ".join(f"{e.name} {e.host}:{e.port}" for e in service.endpoints())
+        context.heartbeat(
+            answers="yes",
+            start_seconds=_seconds(began),
+            listens=listens,
+            memory=_memory(),
+            **figures,
+        )
         while not context.stop.wait(LOOK):
             found = keeper.watch()
             # The time is a figure that changes: what looks for runaways sees that it goes on.
-            context.heartbeat(up_seconds=_seconds(began), **(found or {}))
+            context.heartbeat(up_seconds=_seconds(began))
+            if found is not None:
+                context.heartbeat(memory=_memory(), **found)
     finally:
         keeper.stop()
 
 
 def _seconds(began: float) -> float:
     return round(time.monotonic() - began, 1)
+
+
+def _memory() -> float:
+    """Bytes of this process and its servers; what they share counts more than once."""
+    return float(Table().look(os.getpid()).resident_bytes)

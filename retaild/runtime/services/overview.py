@@ -14,9 +14,16 @@ from retaild.config.settings import Settings
 from retaild.host.registry import PluginRegistry
 from retaild.runtime import logs
 from retaild.runtime.component import process_name
+from retaild.runtime.instances import Held, InstanceStore
 from retaild.runtime.services.software import is_installed
 from retaild.runtime.state import State
 
+#: Part of the pipeline -> the process that holds it, in the order in which events pass through;
+#: empty: jobs do, when they are due. A source has its own.
+PARTS = {
+    "source": "source", "bus": "ingest", "stream": "stream", "batch": "", "features": "",
+    "trainer": "", "target": "",
+}  # fmt: skip
 #: Log lines that are shown of a service that is down.
 LINES = 20
 
@@ -71,32 +78,62 @@ class Services:
     def rows(self) -> list[dict[str, Any]]:
         """One for each configured service, in the order of their names."""
         workers = {row["name"]: row for row in self.state.workers()} if self.state else {}
+        held = InstanceStore(self.state).all() if self.state else {}
         return [
-            self._row(name, workers.get(process_name("service", name), {}))
+            self._row(name, workers.get(process, {}), held.get(process, Held()).standing)
             for name in sorted(self.settings.service)
+            if (process := process_name("service", name))
         ]
 
-    def _row(self, name: str, worker: dict[str, Any]) -> dict[str, Any]:
+    def _row(self, name: str, worker: dict[str, Any], standing: str) -> dict[str, Any]:
         plugin = self.settings.service[name].plugin
         spec = self.specs().get(plugin)
-        figures = worker.get("figures") or {}
+        stored = worker.get("figures") or {}
+        figures = dict(json.loads(stored) if isinstance(stored, str) else stored)
         state = worker.get("state") or "stopped"
         row = {
             "name": name,
             "plugin": plugin,
             "summary": spec.summary if spec else "",
             "state": state,
+            "standing": standing,
             "pid": worker.get("pid"),
             "since": worker.get("since"),
             "restarts": worker.get("restarts") or 0,
             "last_error": worker.get("last_error"),
-            "figures": json.loads(figures) if isinstance(figures, str) else figures,
+            "memory": figures.pop("memory", None),
+            "listens": figures.pop("listens", ""),
+            "figures": figures,
             "memory_mib": spec.memory_mib if spec else None,
             "software": self._shelves(plugin),
         }
-        down = state not in ("running", "stopped")
+        down = standing == "quarantined" or state not in ("running", "stopped")
         log = self.data.worker_log(process_name("service", name))
         return {**row, "lines": logs.tail(log, LINES) if down else []}
+
+    def parts(self) -> list[dict[str, Any]]:
+        """The pipeline as it is configured, from the doors to what is published."""
+        workers = {row["name"]: row for row in self.state.workers()} if self.state else {}
+        by_plugin: dict[str, list[str]] = {}
+        for name, instance in sorted(self.settings.service.items()):
+            by_plugin.setdefault(instance.plugin, []).append(name)
+        rows = []
+        for kind, name, instance in self.settings.instances():
+            if kind in PARTS:
+                process = process_name(kind, name) if kind == "source" else PARTS[kind]
+                rows.append(
+                    {
+                        "part": kind,
+                        "name": name,
+                        "plugin": instance.plugin,
+                        "process": process,
+                        "state": (workers.get(process, {}).get("state") or "stopped")
+                        if process
+                        else "in jobs",
+                        "services": by_plugin.get(instance.plugin, []),
+                    }
+                )
+        return sorted(rows, key=lambda row: list(PARTS).index(row["part"]))
 
     def available(self) -> list[dict[str, Any]]:
         """Every service plugin, and others with software: what it is, whether that is here."""
