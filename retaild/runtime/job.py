@@ -24,6 +24,7 @@ from retaild.config.settings import Settings
 from retaild.host.registry import PluginRegistry
 from retaild.runtime import logs
 from retaild.runtime.context import JobContext, surroundings
+from retaild.runtime.dead_runs import bury_dead
 from retaild.runtime.job_limits import LIMIT_ARGUMENTS, Limits, peak_mib
 from retaild.runtime.job_lock import JobRunningError, job_lock, work_name
 from retaild.runtime.jobs import job_kind
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_CONFIG
     state = State(data.state_db)
     name, kind, chosen = resolve(options, settings, state)
-    run_id = options.run_id or state.request_run(name, kind, chosen, trigger="command")
+    run_id = options.run_id or _requested(state, name, kind, chosen)
     if run_id is None:
         print(JobRunningError(name, ""), file=sys.stderr)
         return EXIT_TRY_LATER
@@ -69,6 +70,12 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopper(stop))
     return run_job(name, run_id, kind, chosen, settings, data, state, stop)
+
+
+def _requested(state: State, name: str, kind: str, arguments: Mapping[str, str]) -> int | None:
+    """A new run; None while another one is at work."""
+    bury_dead(state, name)
+    return state.request_run(name, kind, arguments, trigger="command", pid=os.getpid())
 
 
 def resolve(

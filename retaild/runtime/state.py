@@ -126,9 +126,17 @@ class State:
     # -- job runs ------------------------------------------------------------------------------
 
     def request_run(
-        self, job: str, kind: str, arguments: Mapping[str, str], trigger: str
+        self,
+        job: str,
+        kind: str,
+        arguments: Mapping[str, str],
+        trigger: str,
+        pid: int | None = None,
     ) -> int | None:
-        """Queue a run and return its id; None while the same job is queued or running."""
+        """Queue a run and return its id; None while the same job is queued or running.
+
+        `pid`: the process that will do it itself; else the daemon starts one.
+        """
         with self.transaction(durably=True) as connection:
             busy = connection.execute(
                 "SELECT id FROM job_run WHERE job = ? AND state IN ('queued', 'running')", [job]
@@ -136,9 +144,9 @@ class State:
             if busy:
                 return None
             cursor = connection.execute(
-                "INSERT INTO job_run (job, kind, arguments, state, requested, trigger) "
-                "VALUES (?, ?, ?, 'queued', ?, ?)",
-                [job, kind, json.dumps(dict(arguments)), time.time(), trigger],
+                "INSERT INTO job_run (job, kind, arguments, state, requested, trigger, pid) "
+                "VALUES (?, ?, ?, 'queued', ?, ?, ?)",
+                [job, kind, json.dumps(dict(arguments)), time.time(), trigger, pid],
             )
             return cursor.lastrowid
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import stat
@@ -15,6 +14,7 @@ from typing import Any
 from retaild.config.active import secret_references
 from retaild.runtime._state_schema import MIGRATIONS
 from retaild.runtime.check import check_all
+from retaild.runtime.dead_runs import bury, is_dead
 from retaild.runtime.doctor.finding import Finding, Fix
 from retaild.runtime.doctor.patient import Patient
 from retaild.runtime.state import State
@@ -158,28 +158,27 @@ def lock(patient: Patient) -> Iterator[Finding]:
     if socket.exists():
         fix = Fix("Remove the socket.", lambda: _removed(socket))
         yield Finding("lock", "info", "A daemon was killed and left its socket.", "", "socket", fix)
-    stuck = patient.rows("SELECT id, job, pid FROM job_run WHERE state = 'running'")
-    for run in (run for run in stuck if not _lives(run["pid"])):
+    running = patient.rows(
+        "SELECT id, job, pid, state FROM job_run WHERE state IN ('queued', 'running')"
+    )
+    for run in filter(is_dead, running):
         yield _stuck(patient, run)
 
 
 def _stuck(patient: Patient, run: Mapping[str, Any]) -> Finding:
-    def bury() -> str:
-        error = "Its process was killed together with the daemon."
+    def bury_it() -> str:
         own = State(patient.data.state_db)
-        own.save_run(run["id"], state="killed", finished=time.time(), error=error)
+        bury(own, run["id"])
         own.close()
         return f"run {run['id']} is marked as killed"
 
-    summary = f"Run {run['id']} of job {run['job']!r} counts as running, but its process is gone."
-    fix = Fix("Mark it as killed, so that the job may run again.", bury)
+    summary = (
+        f"Run {run['id']} of job {run['job']!r} counts as {run['state']}, but its process is gone."
+    )
+    fix = Fix("Mark it as killed, so that the job may run again.", bury_it)
     return Finding("lock", "warning", summary, "", f"run-{run['id']}", fix)
 
 
 def _removed(path: Path) -> str:
     path.unlink(missing_ok=True)
     return f"{path.name} is removed"
-
-
-def _lives(pid: int | None) -> bool:
-    return bool(pid) and os.path.exists(f"/proc/{pid}")
