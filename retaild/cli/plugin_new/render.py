@@ -58,6 +58,10 @@ KINDS = {
         "IdentityProvider", "retaild_identity_providers", "provider", "Provider",
         "Knows access tokens by a file of their digests.", ("bearer_tokens=True",),
     ),
+    "service": Kind(
+        "Service", "retaild_services", "server", "Service",
+        "Serves the files of a folder on this machine.", ("memory_mib=64",),
+    ),
     "trainer": Kind(
         "Trainer", "retaild_trainers", "trainer", "Trainer",
         "Recommends what sells now and what is bought together.",
