@@ -1,4 +1,4 @@
-"""Who gets the processor first: the server, then doors and lake, then plugins, then backups.
+"""Who gets the processor first: server, doors and lake, then plugins, then jobs and backups.
 
 A niceness counts among the processes of one session only where the kernel schedules sessions as
 groups (autogroup, the default of desktop and many server kernels); there the group's own number
@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: Kind of worker -> niceness; the server has 0.
-WORKERS = {"ingest": 3, "stream": 5}
-COMPONENT = 10
+COMPONENT = 5
 BACKUP = 19
 
 _AUTOGROUP = Path("/proc/self/autogroup")
