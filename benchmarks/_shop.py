@@ -73,12 +73,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def prepare(root: Path, *, model: bool) -> Path:
-    """Make the directory unless it is there; its configuration file."""
+def prepare(root: Path, *, model: bool, extra: str = "") -> Path:
+    """Make the directory unless it is there; its configuration file, with `extra` at its end."""
     config = root / "retaild.toml"
     root.mkdir(parents=True, exist_ok=True)
     text = CONFIG.format(offset=LAST_DAY - int(time.time()), port=free_port(), tills=TILLS)
-    config.write_text(text)
+    config.write_text(text + extra)
     done = root / ("trained" if model else "loaded")
     if not done.exists():
         _fill(config, root / "data", model)

@@ -86,6 +86,7 @@ def _sink(config: FlumeServiceConfig, client: Mapping[str, str]) -> dict[str, ob
     producer = {"acks": "all", "compression.type": "lz4", **java_settings(client)}
     return {
         "type": "org.apache.flume.sink.kafka.KafkaSink",
+        "channel": "disk",
         "kafka.bootstrap.servers": config.bootstrap_servers,
         "kafka.topic": config.topic,
         "flumeBatchSize": 1000,

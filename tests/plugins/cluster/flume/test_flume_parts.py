@@ -45,4 +45,5 @@ def test_two_logs_and_a_folder_share_the_channel_on_the_disk() -> None:
     assert found["retaild.sources.folder0.deletePolicy"] == "immediate"
     assert {found[f"retaild.sources.{name}.channels"] for name in ("follow", "folder0")} == {"disk"}
     assert found["retaild.channels.disk.type"] == "file"
+    assert found["retaild.sinks.kafka.channel"] == "disk"
     assert 'password="p"' in str(found["retaild.sinks.kafka.kafka.producer.sasl.jaas.config"])

@@ -1,0 +1,141 @@
+"""Files -> Flume -> Kafka -> source `kafka` -> log, with real servers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from retaild_plugins.cluster.flume.config import FlumeServiceConfig
+from retaild_plugins.cluster.flume.plugin import SOFTWARE, retaild_services
+from retaild_plugins.cluster.kafka.source import KafkaSource
+from retaild_plugins.cluster.kafka.source_config import KafkaSourceConfig
+
+from retaild.api import BuildContext, Entry, ServiceSpec, Software, SourceBatch
+from retaild.events.codec import encode_table
+from retaild.testing.bus import read_all
+from retaild.testing.service import ServiceConformance, running
+
+from .conftest import Broker
+
+LINES = {
+    "family": "sale", "columns": ["receipt", "line", "time", "sku", "pieces", "price"],
+    "fields": {"event_id": "line", "receipt_id": "receipt", "event_time": "time",
+               "product_id": "sku", "quantity": "pieces", "unit_price": "price"},
+}  # fmt: skip
+
+
+def csv_lines(name: str, first: int, count: int) -> str:
+    return "".join(
+        f"{name}-{n // 5},{name}-{n},2026-01-02T10:00:00Z,sku{n % 90},1,2.50\n"
+        for n in range(first, first + count)
+    )
+
+
+@pytest.fixture
+def spec(installed: Callable[[Software], Path], broker: Broker) -> ServiceSpec:
+    installed(SOFTWARE)
+    return retaild_services()[0]
+
+
+@pytest.fixture
+def config(broker: Broker, tmp_path: Path) -> FlumeServiceConfig:
+    (tmp_path / "tills").mkdir()
+    return FlumeServiceConfig(
+        bootstrap_servers=broker.servers,
+        topic=broker.new_topic(),
+        follow=(rf"{tmp_path}/tills/.*\.csv",),
+        folders=(tmp_path / "incoming",),
+    )
+
+
+@pytest.fixture
+def context(broker: Broker, tmp_path: Path) -> BuildContext:
+    return replace(broker.context(tmp_path / "flume"), instance="flume")
+
+
+class TestFlumeService(ServiceConformance):
+    def test_it_listens_on_loopback_only(
+        self, spec: ServiceSpec, config: Any, context: BuildContext
+    ) -> None:
+        """It listens nowhere at all."""
+        import psutil
+
+        with running(spec, config, context) as keeper:
+            mine = [c for c in psutil.net_connections("inet") if c.pid in keeper.pids.values()]
+        assert [c for c in mine if c.status == psutil.CONN_LISTEN] == []
+
+
+def test_nothing_is_lost_from_file_to_log_though_the_agent_is_killed(
+    spec: ServiceSpec,
+    config: FlumeServiceConfig,
+    context: BuildContext,
+    broker: Broker,
+    tmp_path: Path,
+) -> None:
+    log, incoming = tmp_path / "tills/a.csv", config.folders[0]
+    log.write_text(csv_lines("a", 0, 20_000))
+    with running(spec, config, context) as keeper:
+        move_in(incoming, "one.csv", csv_lines("b", 0, 20_000))
+        time.sleep(0.7)  # in the middle of reading
+        os.kill(keeper.pids["flume"], signal.SIGKILL)
+    with log.open("a") as file:
+        file.write(csv_lines("a", 20_000, 5_000))
+    move_in(incoming, "two.csv", csv_lines("b", 20_000, 5_000))
+    with closing(broker.bus(tmp_path / "log", broker.new_topic())) as bus:
+        bus.open()
+        with running(spec, config, context):
+            rows = carry(broker, config.topic, tmp_path, bus.append, 50_000)
+        ids = {
+            event_id
+            for found in read_all(bus)
+            for event_id in decoded(found.entry)["event_id"].to_pylist()
+        }
+    assert ids == {f"{name}-{n}" for name in "ab" for n in range(25_000)}
+    assert rows >= 50_000
+
+
+def move_in(folder: Path, name: str, content: str) -> None:
+    aside = folder.parent / name
+    aside.write_text(content)
+    aside.replace(folder / name)
+
+
+def carry(
+    broker: Broker, topic: str, tmp_path: Path, append: Callable[..., Any], wanted: int
+) -> int:
+    """Read the topic into the log as the host does, until so many ids were seen; rows read."""
+    config = KafkaSourceConfig.model_validate(
+        {"bootstrap_servers": broker.servers, "topic": topic, "lines": LINES}
+    )
+    ids: set[str] = set()
+    rows, end = 0, time.monotonic() + 90
+    with closing(KafkaSource(config, broker.context(tmp_path / "source"))) as source:
+        source.open(None)
+        while len(ids) < wanted:
+            assert time.monotonic() < end, f"{len(ids)} of {wanted} lines came through"
+            batch = source.poll()
+            if batch is None:
+                time.sleep(0.1)
+                continue
+            assert batch.dead_letters == ()
+            append([to_entry(batch)])
+            ids.update(batch.events["event_id"].to_pylist())
+            rows += batch.events.num_rows
+    return rows
+
+
+def to_entry(batch: SourceBatch) -> Entry:
+    return Entry(batch.family, "arrow", batch.events.num_rows, encode_table(batch.events))
+
+
+def decoded(entry: Entry) -> Any:
+    from retaild.events.codec import decode_table
+
+    return decode_table(entry.family, entry.codec, entry.payload)
