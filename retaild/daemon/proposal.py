@@ -91,7 +91,10 @@ def unreloadable(
             f"bus.plugin cannot be changed by a reload, {change}: what waits in the log of the one "
             "is not in that of the other."
         )
-        hint = "Stop retaild when the lake has everything (`retaildctl status`), then change it."
+        hint = (
+            "Stop retaild: `retaildctl profile apply` carries what the log holds into the lake, and "
+            "changes it."
+        )
         yield new.document().fault(("bus", "plugin"), message, hint)
     if old.asked_data_dir != new.asked_data_dir:
         message = "retaild.data_dir cannot be changed by a reload."

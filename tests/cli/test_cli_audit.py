@@ -25,7 +25,7 @@ READING = """
     plugin:list,show,versions source:list,show job:list,history,show,log model:list,compare
     deadletter:list,show config:show,path,history price:show,history,what-if,list
     lake:tables,show,history,export worker:list alert:list,show,history user:list key:list
-    audit:list,verify backup:list,verify service:list,status,logs
+    audit:list,verify backup:list,verify profile:list,show service:list,status,logs
 """
 #: Written into a project or a directory of somebody's own: there is no log yet, or none concerned.
 ELSEWHERE = "init demo plugin:new"
@@ -53,6 +53,7 @@ GIVEN: Mapping[str, tuple[str, str]] = {
     "plugin upgrade": ("plugin upgrade {newer}", "plugin.upgrade"),
     "plugin rollback": ("plugin rollback retaild-acme 1.0", "plugin.rollback"),
     "plugin remove": ("plugin remove acme", "plugin.remove"),
+    "profile apply": ("profile apply edge --yes", "profile.apply"),
     "service install": ("service install {service}", "service.install"),
     "service stop": ("service stop search", "instance.disable"),
     "service start": ("service start search", "instance.resume"),
