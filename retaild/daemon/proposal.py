@@ -92,8 +92,8 @@ def unreloadable(
             "is not in that of the other."
         )
         hint = (
-            "Stop retaild: `retaildctl profile apply` carries what the log holds into the lake, and "
-            "changes it."
+            "Stop retaild: `retaildctl profile apply` carries what the log holds into the lake, "
+            "and changes it."
         )
         yield new.document().fault(("bus", "plugin"), message, hint)
     if old.asked_data_dir != new.asked_data_dir:
