@@ -92,7 +92,7 @@ class AlertDesk:
         if row["settled"] is not None:
             raise UnknownAlertError(number)
         if changed:
-            audit.note(row["key"], after={"acknowledged_by": by})
+            audit.note(row["key"], before={"acknowledged_by": None}, after={"acknowledged_by": by})
         return row
 
     # -- silences --------------------------------------------------------------------------------
@@ -129,12 +129,14 @@ class AlertDesk:
         """End a silence now. Raises UnknownSilenceError."""
         at = time.time() if now is None else now
         with self.state.transaction(durably=True) as connection:
-            changed = connection.execute(
-                "UPDATE alert_silence SET until = ? WHERE id = ? AND until > ?", [at, number, at]
-            ).rowcount
-        if not changed:
-            raise UnknownSilenceError(number)
-        audit.note(f"silence {number}", after={"until": at})
+            before = connection.execute(
+                "SELECT matcher, until FROM alert_silence WHERE id = ? AND until > ?", [number, at]
+            ).fetchone()
+            if before is None:
+                raise UnknownSilenceError(number)
+            connection.execute("UPDATE alert_silence SET until = ? WHERE id = ?", [at, number])
+        was = {**json.loads(before["matcher"]), "until": before["until"]}
+        audit.note(f"silence {number}", before=was, after={"until": at})
 
     # -- messages --------------------------------------------------------------------------------
 
