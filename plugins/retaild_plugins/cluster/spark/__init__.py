@@ -1,0 +1,1 @@
+"""Apache Spark: batch engine, stream processor, trainer, and a cluster as a managed service."""

@@ -1,0 +1,1 @@
+"""Stream processor `spark`: Kafka to lake by Structured Streaming."""

@@ -1,0 +1,57 @@
+"""A standalone cluster as a managed service, and work on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from retaild_plugins.cluster.spark.config import SparkServiceConfig
+from retaild_plugins.cluster.spark.plugin import SOFTWARE, retaild_services
+
+from retaild.api import BuildContext, Lake, ServiceSpec
+from retaild.testing.batch import MONDAY, line, write_silver
+from retaild.testing.service import ServiceConformance, free_ports, running
+
+_GOLD = Path(__file__).with_name("_gold.py")
+
+
+@pytest.fixture
+def spec(installed: Callable[..., object]) -> ServiceSpec:
+    installed(SOFTWARE)
+    return retaild_services()[0]
+
+
+@pytest.fixture
+def config() -> SparkServiceConfig:
+    master, worker, master_page, worker_page = free_ports(4)
+    return SparkServiceConfig(
+        port=master, worker_port=worker, master_page=master_page, worker_page=worker_page,
+        worker_mib=1024, heap_mib=192,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def context(context_of: Callable[..., BuildContext]) -> BuildContext:
+    return context_of("spark")
+
+
+class TestSparkService(ServiceConformance):
+    pass
+
+
+def test_gold_is_built_on_the_cluster(
+    spec: ServiceSpec, config: SparkServiceConfig, context: BuildContext
+) -> None:
+    """In a process of its own: this one may have a session already, and can have but one."""
+    lake = Lake(context.lake_dir)
+    write_silver(lake, [line(MONDAY, "R1", "2", "1.50", customer_id="C1")])
+    with running(spec, config, context) as keeper:
+        master = f"spark://127.0.0.1:{config.port}"
+        command = [sys.executable, str(_GOLD), str(lake.root), str(context.software_dir), master]
+        subprocess.run(command, check=True, timeout=280)
+        assert keeper.watch_now()["answers"] == "yes"
+    (row,) = lake.dataset("gold.product_week").to_table().to_pylist()
+    assert (row["product_id"], row["units"], str(row["revenue"])) == ("PEN", 2.0, "3.0000")
