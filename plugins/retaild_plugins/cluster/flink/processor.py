@@ -1,0 +1,116 @@
+"""The stream processor: Flink reads, decodes and checks; this side carries that into the lake."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+
+from retaild.api import BuildContext, Bus, ConfigError, StreamProgress, TransientError
+from retaild.api.bus import TopicBacked
+from retaild.pipeline.carry.carrier import Carrier, Piece
+from retaild_plugins.cluster.flink.config import FlinkStreamConfig
+from retaild_plugins.cluster.flink.rest import FlinkRest
+from retaild_plugins.cluster.flink.runner import Run, Runner
+from retaild_plugins.cluster.flink.staging import GapError, Staging
+
+_log = logging.getLogger(__name__)
+
+#: Flink is asked so often (seconds) whether the job goes on, while nothing comes.
+_ASK_SECONDS = 2.0
+#: A step that finds nothing although the log holds more waits so long for Flink.
+_WAIT_SECONDS = 0.02
+
+
+class NoTopicError(ConfigError):
+    key = "flink.no_topic"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Flink reads the log itself, and this log is not on Kafka.",
+            hint='Set [bus] plugin = "kafka", or [stream] plugin = "embedded".',
+        )
+
+
+class FlinkProcessor:
+    """Exactly once: Flink's checkpoints finish files with each entry once, and the lake commits
+    the log offset it has got to together with the rows. The offset is the only truth: whatever is
+    lost of Flink, of its job or of the files is read again from there.
+    """
+
+    def __init__(self, config: FlinkStreamConfig, context: BuildContext) -> None:
+        self._config, self._context = config, context
+        self._carrier = Carrier(context, config.batch_rows)
+        self._rest = FlinkRest(config.url)
+        self._bus: Bus | None = None
+        self._runner: Runner | None = None
+        self._staging: Staging | None = None
+        self._run: Run | None = None
+        self._done = StreamProgress(0, 0)
+        self._asked = 0.0
+
+    def open(self, bus: Bus) -> StreamProgress:
+        """Raises NoTopicError. Flink may be away: `step` says so, and goes on when it is there."""
+        if not isinstance(bus, TopicBacked):
+            raise NoTopicError
+        self._bus = bus
+        self._runner = Runner(self._config, self._context, self._rest, bus.topic())
+        self._done = self._carrier.open(bus)
+        with suppress(TransientError):
+            self._find_job()
+        return self._done
+
+    def step(self) -> StreamProgress:
+        """Raises FlinkAwayError, SubmitError, LakeWriteError."""
+        self._find_job()
+        progress = self._carrier.step(self._read)
+        if self._staging is not None:
+            self._staging.forget(progress.offset)
+        self._done = progress
+        return progress
+
+    def close(self) -> None:
+        """Ends the job: nobody would take what it writes. A killed worker's goes on."""
+        if self._runner is not None:
+            with suppress(TransientError):
+                self._runner.end()
+        self._rest.close()
+        self._carrier.close()
+        self._bus = self._runner = self._staging = self._run = None
+
+    @property
+    def job(self) -> str | None:
+        """Flink's id of the job that carries now."""
+        return self._run.job if self._run is not None else None
+
+    def _find_job(self) -> None:
+        """The job that runs, or a new one from the lake's offset on."""
+        assert self._runner is not None, "the stream processor is not open"
+        if self._run is not None and time.monotonic() - self._asked < _ASK_SECONDS:
+            return
+        self._asked = time.monotonic()
+        if self._run is not None:
+            why = self._runner.ended(self._run)
+            if why is None:
+                return
+            _log.warning("the Flink job ended (%s); it is handed in again", why)
+            self._run = None
+        self._take(self._runner.running() or self._runner.start(self._done.offset))
+
+    def _take(self, run: Run) -> None:
+        self._run, self._staging = run, Staging(run.folder, run.start)
+
+    def _read(self, offset: int) -> Piece | None:
+        assert self._bus is not None
+        assert self._runner is not None
+        assert self._staging is not None
+        try:
+            piece = self._staging.take(offset, self._config.batch_rows)
+        except GapError as error:
+            _log.warning("%s; Flink reads the log again from entry %d on", error, offset)
+            self._run = None
+            self._take(self._runner.start(self._done.offset))
+            return None
+        if piece is None and self._bus.end().offset > offset:
+            time.sleep(_WAIT_SECONDS)
+        return piece

@@ -1,0 +1,231 @@
+"""The stream processor on a real Flink and a real Kafka, by the suite for all, and its faults."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from retaild_plugins.streams.embedded.config import EmbeddedStreamConfig
+from retaild_plugins.streams.embedded.processor import EmbeddedProcessor
+
+from retaild.api import Bus, Entry, Lake, StreamProcessor, TransientError
+from retaild.pipeline.streams import carried_offset
+from retaild.testing.memory_bus import MemoryBus
+from retaild.testing.stream import (
+    NINE,
+    OpenStream,
+    StreamConformance,
+    carry,
+    entry,
+    hours,
+    rows,
+    sale,
+)
+
+from .conftest import Cluster
+
+#: Entries of a replay, and sales of each.
+ENTRIES, SALES = 400, 50
+PATIENCE = 180.0
+
+
+class TestFlinkConforms(StreamConformance):
+    @pytest.fixture
+    def bus(self, cluster: Cluster, tmp_path: Path) -> Bus:
+        return cluster.bus(tmp_path / "log")
+
+    @pytest.fixture
+    def open_stream(self, cluster: Cluster) -> OpenStream:
+        return cluster.stream
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def bus(cluster: Cluster, tmp_path: Path) -> Bus:
+    return cluster.bus(tmp_path / "log")
+
+
+def embedded(lake: Path, bus: Bus, cluster: Cluster) -> EmbeddedProcessor:
+    context = cluster.context("stream", lake.parent / "embedded", lake)
+    processor = EmbeddedProcessor(EmbeddedStreamConfig(), context)
+    processor.open(bus)
+    return processor
+
+
+def test_a_log_that_is_not_on_kafka_is_refused(cluster: Cluster, lake: Lake) -> None:
+    from retaild_plugins.cluster.flink.processor import NoTopicError
+
+    with pytest.raises(NoTopicError, match="not on Kafka"):
+        cluster.stream(lake.root, MemoryBus())
+
+
+def test_engines_carry_on_where_the_other_stopped(
+    cluster: Cluster, lake: Lake, bus: Bus, tmp_path: Path
+) -> None:
+    """Late, repeated and broken events, three changes of engine; as if embedded alone had run."""
+    batches = [
+        [entry(sale("a"), sale("b", NINE.replace(hour=11)))],
+        [entry(sale("a"), sale("c")), Entry("sale", "json", 1, b"{")],
+        [entry(sale("c"), sale("d", NINE.replace(day=3)), codec="arrow")],
+        [entry(sale("e", NINE.replace(month=11))), entry(sale("d"))],
+    ]
+    alone = Lake(tmp_path / "alone" / "lake")
+    for number, batch in enumerate(batches):
+        bus.append(batch)
+        stream: StreamProcessor = (
+            cluster.stream(lake.root, bus) if number % 2 else embedded(lake.root, bus, cluster)
+        )
+        with closing(stream):
+            carry(stream, bus)
+    with closing(embedded(alone.root, bus, cluster)) as stream:
+        carry(stream, bus)
+    assert lake.names() == alone.names()
+    for name in alone.names():
+        columns = lake.dataset(name).schema.names
+        assert columns == alone.dataset(name).schema.names
+        assert lake.dataset(name).schema.types == alone.dataset(name).schema.types
+        assert rows(lake, name, *columns) == rows(alone, name, *columns)
+    assert len(rows(lake, "silver.sale", "event_id")) == 5
+
+
+# -- faults ----------------------------------------------------------------------------------------
+
+
+def replay(bus: Bus) -> None:
+    """ENTRIES x SALES sales, every tenth sent twice."""
+    for number in range(ENTRIES):
+        own = [f"{number}-{i}" for i in range(SALES)]
+        repeated = [f"{number - 1}-{i}" for i in range(0, SALES, 10)] if number else []
+        bus.append([entry(*[sale(name, receipt_id=name) for name in [*own, *repeated]])])
+
+
+def check(lake: Lake) -> None:
+    total = ENTRIES * SALES
+    found = [name for (name,) in rows(lake, "silver.sale", "event_id")]
+    assert len(found) == len(set(found)) == total
+    bronze = rows(lake, "bronze.sale", "event_id")
+    assert len(bronze) == total + (ENTRIES - 1) * (SALES // 10)
+    assert hours(lake) == [("main", 9, total, total, f"{total}.000", f"{total}.0000")]
+
+
+@contextmanager
+def watched(cluster: Cluster) -> Iterator[None]:
+    """The keeper at its work: what ends is started again."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            cluster.keeper.watch()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def persist(stream: StreamProcessor, bus: Bus, each: Callable[[int], None]) -> None:
+    """As the stream worker does: what fails for now is tried again."""
+    until = time.monotonic() + PATIENCE
+    offset = -1
+    while offset < bus.end().offset:
+        assert time.monotonic() < until, f"it stands still at {offset} of {bus.end().offset}"
+        try:
+            offset = stream.step().offset
+        except TransientError:
+            time.sleep(0.5)
+        each(offset)
+
+
+@pytest.mark.parametrize("victim", ["taskmanager", "jobmanager"])
+def test_a_killed_server_loses_and_doubles_nothing(
+    cluster: Cluster, lake: Lake, bus: Bus, victim: str
+) -> None:
+    writer = threading.Thread(target=replay, args=(bus,))
+    killed = False
+
+    def kill(offset: int) -> None:
+        nonlocal killed
+        if not killed and offset > 20:
+            killed = True
+            os.kill(cluster.keeper.pids[victim], signal.SIGKILL)
+
+    with closing(cluster.stream(lake.root, bus)) as stream, watched(cluster):
+        writer.start()
+        persist(stream, bus, kill)
+        writer.join()
+        persist(stream, bus, kill)
+    assert killed
+    check(lake)
+
+
+def test_tables_may_be_compacted_and_vacuumed_meanwhile(
+    cluster: Cluster, lake: Lake, bus: Bus
+) -> None:
+    writer = threading.Thread(target=replay, args=(bus,))
+    done = threading.Event()
+    compacted: list[str] = []
+
+    def compact() -> None:
+        while not done.wait(0.3):
+            for name in ("bronze.sale", "silver.sale", "silver.sale_window_hour"):
+                if lake.exists(name):
+                    lake.compact(name, 0)
+                    compacted.append(name)
+
+    keeper = threading.Thread(target=compact)
+    with closing(cluster.stream(lake.root, bus)) as stream:
+        writer.start()
+        keeper.start()
+        persist(stream, bus, lambda _: None)
+        writer.join()
+        persist(stream, bus, lambda _: None)
+        done.set()
+        keeper.join()
+    assert len(compacted) > 3
+    check(lake)
+
+
+def test_a_killed_worker_finds_its_job_again(
+    cluster: Cluster, lake: Lake, bus: Bus, tmp_path: Path
+) -> None:
+    """kill -9 three times in the middle; the job goes on and is handed in once."""
+    topic = cluster.open_buses[-1].topic()
+    writer = threading.Thread(target=replay, args=(bus,))
+    writer.start()
+    command = [
+        sys.executable, str(Path(__file__).with_name("_killed_stream.py")), str(tmp_path),
+        str(cluster.software_dir), str(cluster.root), topic.bootstrap_servers, topic.name,
+        cluster.config().url,
+    ]  # fmt: skip
+    jobs = set()
+    for _ in range(3):
+        before = carried_offset(lake)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            jobs.add(process.stdout.readline().strip())
+            until = time.monotonic() + PATIENCE
+            while carried_offset(lake) == before and time.monotonic() < until:
+                time.sleep(0.02)
+            process.kill()
+        if carried_offset(lake) == bus.end().offset and not writer.is_alive():
+            break
+    assert len(jobs) == 1
+    writer.join()
+    with closing(cluster.stream(lake.root, bus)) as stream:
+        persist(stream, bus, lambda _: None)
+    check(lake)
