@@ -21,6 +21,7 @@ from retaild_plugins.features.feast.definitions import feast_objects, gone
 from retaild_plugins.features.feast.errors import NotAppliedError, UnknownFeatureError
 from retaild_plugins.features.feast.export import TYPES, Export
 from retaild_plugins.features.feast.library import import_feast
+from retaild_plugins.features.feast.online import online_store, told
 from retaild_plugins.features.feast.pairs import distinct_pairs
 
 _log = logging.getLogger(__name__)
@@ -29,13 +30,14 @@ _REGISTRY, _ONLINE = "registry.db", "online.db"
 
 
 class FeastBackend:
-    """Keeps registry, online store and Parquet copies in its state directory.
+    """Keeps registry, Parquet copies and, unless Redis has it, online store in its state directory.
 
     Not thread-safe. `historical` and `materialize` see the gold tables as they are when called.
     """
 
     def __init__(self, config: FeastConfig, context: BuildContext) -> None:
         self._config = config
+        self._context = context
         self._threads = context.threads
         self._root = context.state_dir
         self._export = Export(Lake(context.lake_dir), context.state_dir / "offline")
@@ -45,7 +47,8 @@ class FeastBackend:
 
     def open(self) -> None:
         """Imports Feast: some seconds, the first time in a process."""
-        feast = import_feast()
+        online = online_store(self._config, self._context, self._root / _ONLINE)
+        feast = import_feast(online["type"])
         import ibis
 
         self._root.mkdir(parents=True, exist_ok=True)
@@ -65,7 +68,7 @@ class FeastBackend:
                 provider="local",
                 registry={"registry_type": "sql", "path": f"sqlite:///{self._root / _REGISTRY}"},
                 offline_store={"type": "duckdb"},
-                online_store={"type": "sqlite", "path": str(self._root / _ONLINE)},
+                online_store=online,
                 entity_key_serialization_version=3,
             )
         )
@@ -76,7 +79,7 @@ class FeastBackend:
             self._export.refresh(view)  # Feast looks at the file when a view is registered
         objects = feast_objects(views, self._export.path)
         lost = gone(store, objects)
-        with _quiet():
+        with _quiet(), told(self._config):
             store.apply(objects, objects_to_delete=lost, partial=not lost)
         self._views = {view.name: view for view in views}
 
@@ -107,7 +110,7 @@ class FeastBackend:
         for view in self._views.values():
             self._export.refresh(view)
             start = moment - view.ttl
-            with _quiet():
+            with _quiet(), told(self._config):
                 store.materialize(start, moment, feature_views=[view.name])
             rows[view.name] = self._count(view, start, moment)
         return rows

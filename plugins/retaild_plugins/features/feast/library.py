@@ -7,14 +7,18 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any
 
 #: Feast makes a directory in /tmp for its web server's metrics unless one is named.
 _METRICS_VARIABLES = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
 
 
-def import_feast() -> Any:
-    """The module `feast`, with all that the backend uses of it imported. Takes seconds, once."""
+def import_feast(online: str = "sqlite") -> Any:
+    """The module `feast`, with all that the backend uses of it imported. Takes seconds, once.
+
+    `online`: the kind of its online store.
+    """
     os.environ["FEAST_USAGE"] = "False"
     os.environ.setdefault("DO_NOT_TRACK", "1")
     logging.getLogger("feast").setLevel(logging.WARNING)
@@ -25,8 +29,9 @@ def import_feast() -> Any:
         import feast
         import feast.infra.compute_engines.local.compute
         import feast.infra.offline_stores.duckdb
-        import feast.infra.online_stores.sqlite
         import feast.infra.registry.sql
+
+        import_module(f"feast.infra.online_stores.{online}")
     return feast
 
 

@@ -19,7 +19,7 @@ def retaild_feature_backends() -> Sequence[FeatureBackendSpec]:
     return [
         FeatureBackendSpec(
             name="feast",
-            summary="Feast in files of this machine: sqlite registry and online store, DuckDB.",
+            summary="Feast: DuckDB for joins in time, the online store in a file or in Redis.",
             config=FeastConfig,
             build=_build,
             requires=("feast", "duckdb", "deltalake"),
