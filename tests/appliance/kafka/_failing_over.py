@@ -26,6 +26,7 @@ reading.open()
 ended = threading.Event()
 accepted: list[str] = []
 longest = {"append": 0.0, "read": 0.0}
+read = [0]
 
 
 def follow() -> None:
@@ -36,7 +37,7 @@ def follow() -> None:
         except TransientError:
             found = []
         if found:
-            offset = found[-1].offset + 1
+            offset = read[0] = found[-1].offset + 1
             longest["read"] = max(longest["read"], time.monotonic() - last)
             last = time.monotonic()
         time.sleep(0.005)
@@ -58,7 +59,8 @@ for thread in threads:
     thread.start()
 for line in sys.stdin:
     if line.strip() == "figures":
-        print(json.dumps({**longest, "accepted": len(accepted)}), flush=True)
+        print(json.dumps({**longest, "behind": len(accepted) - read[0]}), flush=True)
+    elif line.strip() == "anew":
         longest = {"append": 0.0, "read": 0.0}
     elif line.strip() == "end":
         break

@@ -85,9 +85,14 @@ class KafkaBus:
         """Find the topic, or make it, and where it ends. Raises BrokerAwayError, ConfigError."""
         config, client = self._config, self._client()
         topic = TopicKeeper(config, client, config.patience_seconds)
-        topic.make_sure()
+        try:
+            topic.make_sure()
+            with self._lock.held():
+                self._reconcile(topic)
+        except RetaildError:
+            topic.close()
+            raise
         with self._lock.held():
-            self._reconcile(topic)
             self._sender = Sender(
                 config.bootstrap_servers, client, topic=config.topic,
                 compression=config.compression, max_bytes=config.max_message_bytes,
@@ -139,6 +144,9 @@ class KafkaBus:
             self._thread = None
         with self._reading:
             self._readers.close()
+        if self._topic is not None:
+            self._topic.close()
+            self._topic = None
         with self._lock.threads:
             if self._sender is not None:
                 self._sender.close()
@@ -291,7 +299,8 @@ class KafkaBus:
             if last.offset >= self._seen.offset:
                 self._seen = LogEnd(last.offset + 1, last.rows_before + last.entry.rows)
         elif there:
-            raise BrokerAwayError(self._config.bootstrap_servers, reader.away or reason)
+            reader.away = reader.away or reason
+            raise BrokerAwayError(self._config.bootstrap_servers, reader.away)
         return found
 
     def _out_of_range(self, offset: int) -> list[LogEntry]:

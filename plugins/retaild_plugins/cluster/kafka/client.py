@@ -28,7 +28,10 @@ def _base(servers: str, client: Mapping[str, str], on_error: OnError) -> dict[st
         # A broker that comes back is found within moments, not after ten seconds.
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
-        "topic.metadata.refresh.interval.ms": 60_000,
+        # One that was cut off is given up after seconds, not after a minute.
+        "socket.timeout.ms": 6000,
+        "socket.connection.setup.timeout.ms": 2000,
+        "topic.metadata.refresh.interval.ms": 10_000,
         "topic.metadata.refresh.fast.interval.ms": 100,
         "log_level": _LOG_LEVEL,
         "allow.auto.create.topics": False,

@@ -67,10 +67,11 @@ class Reader:
     def take(self, max_rows: int, seconds: float) -> list[LogEntry]:
         """What is there, up to enough rows; for the first entry it waits so long.
 
-        Raises OutOfRangeError; KafkaException for what else the broker says.
+        Not once it is `away`: who polls is held up a single time. Raises OutOfRangeError;
+        KafkaException for what else the broker says.
         """
         found: list[LogEntry] = []
-        rows, until = 0, time.monotonic() + seconds
+        rows, until = 0, time.monotonic() + (0.0 if self.away else seconds)
         while rows < max_rows:
             if not self._waiting:
                 self._fetch(0.0 if found else until - time.monotonic())

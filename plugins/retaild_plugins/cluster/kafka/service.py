@@ -20,7 +20,7 @@ from retaild_plugins.cluster.kafka.config import KafkaServiceConfig
 #: Seconds that a probe waits for each answer.
 PROBE_SECONDS = 2.0
 FORMAT_SECONDS = 60.0
-_LOG4J = """\
+LOG4J = """\
 Configuration:
   Appenders:
     Console:
@@ -57,7 +57,7 @@ class KafkaService:
         conf = self._conf
         conf.mkdir(parents=True, exist_ok=True, mode=0o700)
         password = make_password(self._root)
-        (conf / "log4j2.yaml").write_text(_LOG4J, "utf-8")
+        (conf / "log4j2.yaml").write_text(LOG4J, "utf-8")
         write_private(conf / "server.properties", properties_text(self._settings(password)))
         if not (self._data / "meta.properties").exists():
             self._format()

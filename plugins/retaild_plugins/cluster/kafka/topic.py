@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -44,6 +44,7 @@ class TopicKeeper:
         self._seconds = seconds
         self._refusal = ""
         self._admin: AdminClient = admin_client(config.bootstrap_servers, client, self._note)
+        self._reader: Consumer = reading_client(config.bootstrap_servers, client, {}, self._note)
         self._partition = TopicPartition(config.topic, 0)
 
     def make_sure(self) -> None:
@@ -129,14 +130,14 @@ class TopicKeeper:
 
     def bounds(self) -> tuple[int, int]:
         """First offset and end of the topic, as the broker tells now."""
-        reader = reading_client(self._config.bootstrap_servers, self._client, {}, self._note)
         try:
-            low, high = reader.get_watermark_offsets(self._partition, timeout=self._seconds)
+            low, high = self._reader.get_watermark_offsets(self._partition, timeout=self._seconds)
         except KafkaException as error:
             raise self._said(error) from error
-        finally:
-            reader.close()
         return int(low), int(high)
+
+    def close(self) -> None:
+        self._reader.close()
 
     def cut(self, offset: int) -> None:
         """Remove records before the topic's `offset`."""
