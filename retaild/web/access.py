@@ -34,6 +34,7 @@ def routes(data: AccessData, renderer: Renderer) -> list[Route]:
     acts = {
         "/admin/access/users": (panel.add_user, "user.add"),
         "/admin/access/users/change": (panel.change_user, "user.change"),
+        "/admin/access/users/remove": (panel.remove_user, "user.remove"),
         "/admin/access/keys": (panel.create_key, "key.create"),
         "/admin/access/keys/revoke": (panel.revoke_key, "key.revoke"),
         "/admin/access/sessions/end": (panel.end_session, "session.revoke"),
@@ -229,17 +230,20 @@ class Panel:
         return see_other("/admin/access?done=user-added#users")
 
     async def change_user(self, request: Request) -> Response:
-        """`action` is role, password, disable, enable or remove, of the user `name`."""
+        """`action` is role, password, disable or enable, of the user `name`."""
         form = await read_form(request)
         name, action = form.one("name"), form.one("action")
-        if action == "remove":
-            await self._data.remove_user(name)
-        elif action == "password":
+        if action == "password":
             await self._data.change_user(name, password=form.raw("password"))
         elif action in ("disable", "enable"):
             await self._data.change_user(name, disabled=action == "disable")
         else:
             await self._data.change_user(name, roles=_roles(form))
+        return see_other("/admin/access?done=user-changed#users")
+
+    async def remove_user(self, request: Request) -> Response:
+        form = await read_form(request)
+        await self._data.remove_user(form.one("name"))
         return see_other("/admin/access?done=user-changed#users")
 
     async def create_key(self, request: Request) -> Response:

@@ -116,7 +116,8 @@ on('change', ({ target: box }) => {
   const rows = $$(`input[name="${box.dataset.all ?? box.name}"]`, box.form);
   if (box.dataset.all) rows.forEach((row) => (row.checked = box.checked));
   const count = rows.filter((row) => row.checked).length;
-  $('[data-chosen]', box.form).textContent = count ? `${count} chosen` : '';
+  const chosen = $('[data-chosen]', box.form); // other forms have boxes too
+  if (chosen) chosen.textContent = count ? `${count} chosen` : '';
 });
 
 // -- the basket
