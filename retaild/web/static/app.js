@@ -89,7 +89,6 @@ on('submit', (event) => {
   else if (whatIf) tryPrice(form);
   else if (ids) {
     const fields = new URLSearchParams(new FormData(form, event.submitter));
-    // A field may be named action.
     const url = event.submitter?.getAttribute('formaction') ?? form.getAttribute('action');
     if (form.method === 'get') follow(form, `${url}?${fields}`);
     else follow(form, url, { method: 'POST', body: fields });
@@ -116,8 +115,8 @@ on('change', ({ target: box }) => {
   const rows = $$(`input[name="${box.dataset.all ?? box.name}"]`, box.form);
   if (box.dataset.all) rows.forEach((row) => (row.checked = box.checked));
   const count = rows.filter((row) => row.checked).length;
-  const chosen = $('[data-chosen]', box.form); // other forms have boxes too
-  if (chosen) chosen.textContent = count ? `${count} chosen` : '';
+  const out = $('[data-chosen]', box.form);
+  if (out) out.textContent = count ? `${count} chosen` : '';
 });
 
 // -- the basket
