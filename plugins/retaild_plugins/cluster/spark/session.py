@@ -183,7 +183,7 @@ def _properties(
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.python.worker.reuse": "true",
-        "spark.sql.shuffle.partitions": str(2 * context.threads),
+        "spark.sql.shuffle.partitions": str(context.threads if local else 4 * context.threads),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "false",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
@@ -193,6 +193,7 @@ def _properties(
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         # The default of 50 takes seconds for each commit.
         "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.locality.wait": "0s",
     }
     if config.metastore:
         found["spark.hadoop.hive.metastore.uris"] = config.metastore

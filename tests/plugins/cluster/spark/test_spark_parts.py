@@ -72,8 +72,13 @@ def test_spans_cover_the_windows_and_little_more() -> None:
     assert spans_of(starts, HOUR) == [(0, 2 * HOUR), (5 * HOUR, 7 * HOUR), (9 * HOUR, 10 * HOUR)]
 
 
-def test_many_spans_become_one() -> None:
-    assert spans_of(np.arange(0, 400 * HOUR, 4 * HOUR), HOUR) == [(0, 397 * HOUR)]
+def test_many_spans_leave_out_the_widest_gaps_only() -> None:
+    """A hundred hours, each with three between, and one far away."""
+    starts = np.append(np.arange(0, 400 * HOUR, 4 * HOUR), 9_000 * HOUR)
+    found = spans_of(starts, HOUR)
+    assert len(found) == 32
+    assert found[-1] == (9_000 * HOUR, 9_001 * HOUR)
+    assert all(any(first <= start < last for first, last in found) for start in starts.tolist())
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _MICROSECOND = timedelta(microseconds=1)
-#: Spans of time by which files are skipped; where there are more, one span is laid around all.
+#: Spans of time that are read; the files of other times are skipped.
 _SPANS = 32
 _START = "window_start"
 
@@ -90,17 +90,17 @@ class SparkWindows:
             for first, last in spans_of(starts, size)
         ]
         rows = rows.where(reduce(lambda a, b: a | b, spans))
-        rows = rows.withColumn(_START, F.timestamp_micros(time - F.pmod(time, F.lit(size))))
-        wanted = self._session.createDataFrame(
-            pa.table({_START: pa.array(starts).cast(pa.timestamp("us", tz="UTC"))})
-        )
-        return rows.join(F.broadcast(wanted), _START, "left_semi")
+        return rows.withColumn(_START, F.timestamp_micros(time - F.pmod(time, F.lit(size))))
 
 
 def spans_of(starts: NDArray[np.int64], size: int) -> list[tuple[int, int]]:
-    """Ascending window starts as few spans [first, last) that cover them all."""
-    breaks = np.flatnonzero(np.diff(starts) > size) + 1
-    runs = np.split(starts, breaks)
-    if len(runs) > _SPANS:
-        runs = [starts]
+    """Ascending window starts as at most _SPANS spans [first, last) that cover them all.
+
+    Where there would be more, the narrowest gaps are covered too: their windows come out as they
+    are.
+    """
+    gaps = np.diff(starts)
+    breaks = np.flatnonzero(gaps > size)
+    widest = breaks[np.argsort(gaps[breaks], kind="stable")[::-1][: _SPANS - 1]]
+    runs = np.split(starts, np.sort(widest) + 1)
     return [(int(run[0]), int(run[-1]) + size) for run in runs]
