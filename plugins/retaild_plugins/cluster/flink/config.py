@@ -44,7 +44,7 @@ class FlinkStreamConfig(Config):
         "so long later.",
     )  # fmt: skip
     entries: int = Field(
-        default=16, ge=1, le=1000,
+        default=8, ge=1, le=1000,
         description="Log entries that are decoded at once at most. An entry of an import may have "
         "16 MiB, all of which lie in the TaskManager's memory.",
     )  # fmt: skip

@@ -1,8 +1,8 @@
 """The Flink job, handed in by Flink's own Python: `job.py < spec.json`; prints the job's id.
 
 Kafka -> a Python function that decodes and checks entries -> files that are finished by
-checkpoints, so that each entry is in exactly one finished file. The function travels with the job; it finds
-retaild where we have it.
+checkpoints, so that each entry is in exactly one finished file. The function travels with the job;
+it finds retaild where we have it.
 """
 
 from __future__ import annotations

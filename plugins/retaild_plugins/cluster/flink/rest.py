@@ -60,14 +60,6 @@ class FlinkRest:
         causes = [line for line in lines if line.startswith("Caused by:")]
         return str((causes or lines or [""])[-1])[:500]
 
-    def stop(self, job: str, savepoints: str) -> None:
-        """Ask it to write what it has, with a savepoint, and to end; returns before it has."""
-        self._body(
-            self._answer(
-                "POST", f"/jobs/{job}/stop", {"targetDirectory": savepoints, "drain": False}
-            )
-        )
-
     def cancel(self, job: str) -> None:
         answer = self._answer("PATCH", f"/jobs/{job}?mode=cancel")
         if answer.status_code not in (404, 409):  # it is unknown, or has ended

@@ -26,7 +26,7 @@ from retaild_plugins.cluster.flink.software import python
 _log = logging.getLogger(__name__)
 
 _JOB = Path(__file__).with_name("job.py")
-#: A job that is asked to stop has so many seconds to write what it has.
+#: A job that is cancelled ends within so many seconds.
 STOP_SECONDS = 60.0
 _MIB = 1024 * 1024
 #: Flink's connector has Kafka's client under another name.
@@ -115,7 +115,7 @@ class Runner:
         return f"{state}: {self._rest.fault(run.job)}" if state in ENDED else None
 
     def end(self) -> None:
-        """Stop every job of this lake: with a savepoint, so that it writes what it has."""
+        """End every job of this lake; what it has not finished is read from the log again."""
         own = [job for job, name in self._rest.jobs().items() if name.startswith(f"{self._lake}:")]
         for job in own:
             self._rest.cancel(job)
@@ -202,9 +202,7 @@ class Runner:
                 "properties.auto.offset.reset": "none",
                 "properties.client.id.prefix": "retaild-flink",
                 "scan.startup.mode": "specific-offsets",
-                "scan.startup.specific-offsets": f"partition:0,offset:{offset - topic.base.offset}"
-                if offset
-                else "partition:0,offset:0",
+                "scan.startup.specific-offsets": f"partition:0,offset:{offset - topic.base.offset}",
                 "format": "raw",
                 **security,
             },
