@@ -15,20 +15,18 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks._memory import Peak
 from retaild.api import BatchEngine, BuildContext, Lake
 from retaild.pipeline.batch import batch_tables
 
 _COPIED = ("event_id", "product_id", "receipt_id", "customer_id")
-_MIB = 1024 * 1024
 
 
 def main() -> None:
@@ -85,7 +83,7 @@ def _run(engine: str, lake: Lake, options: argparse.Namespace) -> dict[str, Any]
 
 
 def _built(options: argparse.Namespace) -> dict[str, Any]:
-    peak = _Peak()
+    peak = Peak()
     engine = _engine(options)
     began = time.monotonic()
     engine.open()
@@ -117,27 +115,6 @@ def _engine(options: argparse.Namespace) -> BatchEngine:
     from retaild_plugins.cluster.spark.config import SparkConfig
 
     return SparkEngine(SparkConfig(heap_mib=options.heap_mib), context)
-
-
-class _Peak:
-    """Memory of this process and its children, looked at ten times a second."""
-
-    def __init__(self) -> None:
-        self._most = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> int:
-        self._done.set()
-        self._thread.join()
-        return self._most // _MIB
-
-    def _look(self) -> None:
-        own = psutil.Process()
-        while not self._done.wait(0.1):
-            family = [own, *own.children(recursive=True)]
-            self._most = max(self._most, sum(p.memory_info().rss for p in family))
 
 
 if __name__ == "__main__":

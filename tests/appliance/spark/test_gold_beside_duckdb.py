@@ -122,7 +122,7 @@ def _differ(ours: object, theirs: object) -> bool:
 
 def test_a_slice_of_the_year(context_on: ContextOn, online_retail: Path, tmp_path: Path) -> None:
     lines = pq.read_table(online_retail)
-    pq.write_table(lines.take(range(0, lines.num_rows, SLICE)), tmp_path / "tills.parquet")
+    pq.write_table(lines.take(list(range(0, lines.num_rows, SLICE))), tmp_path / "tills.parquet")
     lake = filled(tmp_path, tmp_path / "tills.parquet")
     compared(lake, context_on(lake.root))
 
