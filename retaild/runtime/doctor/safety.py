@@ -119,7 +119,7 @@ def restore(patient: Patient) -> Iterator[Finding]:
         yield Finding("restore", "info", "A backup is being restored into this directory.")
         return
     moved = sorted(p.name for p in patient.data.root.iterdir() if p != work)
-    hint = f"Restore it again: `retaildctl --data {patient.data.root} backup restore BACKUP`."
+    hint = f"Restore it again: `retaildctl backup restore BACKUP --data {patient.data.root}`."
     if moved:
         hint = (
             "It may be whole in no part. Stop retaild, move everything in the directory away, then "

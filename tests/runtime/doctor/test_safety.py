@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retaild.api.broken_files import set_aside_if_broken
 from retaild.config.paths import DataDir
 from retaild.runtime.backup.create import Backup
-from retaild.api.broken_files import set_aside_if_broken
 from retaild.runtime.context import offline_context
 from retaild.runtime.doctor.examination import examine
 from retaild.runtime.doctor.patient import Patient
