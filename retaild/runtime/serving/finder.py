@@ -22,7 +22,7 @@ PAUSE = 5.0
 
 @dataclass
 class Index:
-    """A Searchable target, opened when it is first asked, in the one thread that asks it."""
+    """A Searchable target, opened and asked in a thread of its own, for searches one by one."""
 
     name: str
     build: Callable[[], Any]
@@ -56,6 +56,16 @@ class Index:
             self._target = target
         return self._target.search(text, category, limit, offset)
 
+    def warm(self) -> None:
+        """Open it and ask it something, so that the first who searches need not wait for that."""
+        self._thread.submit(self._warm)
+
+    def _warm(self) -> None:
+        try:
+            self._search("warm", None, 1, 0)
+        except Exception as error:  # it may not be there yet; searches try it again
+            _log.info("%s does not search yet: %s", self.name, error)
+
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
         if self._target is not None:
@@ -79,6 +89,10 @@ class ProductFinder:
             if found is not None:
                 return {"products": self._shop.described(found.ids), "total": found.total}
         return self._shop.products(q, category, limit, offset)
+
+    def warm(self) -> None:
+        if self._index is not None:
+            self._index.warm()
 
     async def close(self) -> None:
         if self._index is not None:

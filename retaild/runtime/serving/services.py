@@ -59,6 +59,7 @@ class Services:
         sys.setswitchinterval(SWITCH_SECONDS)
         gc.set_threshold(*GARBAGE)
         self.writer.start()
+        self.finder.warm()
         await self.background.start()
         self._tasks = [
             asyncio.create_task(self.price_models.keep()),
