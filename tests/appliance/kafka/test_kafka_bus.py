@@ -143,6 +143,16 @@ def test_a_topic_of_several_partitions_is_refused(
             other.open()
 
 
+def test_a_topic_with_too_few_replicas_is_refused(
+    broker: Broker, bus: KafkaBus, tmp_path: Path, topic: str
+) -> None:
+    with (
+        closing(broker.bus(tmp_path / "other", topic, replicas=3)) as other,
+        pytest.raises(WrongTopicError, match="1 brokers keep it, and 3 are to"),
+    ):
+        other.open()
+
+
 def test_a_wrong_password_is_said_as_such(broker: Broker, tmp_path: Path, topic: str) -> None:
     with (
         closing(broker.bus(tmp_path / "log", topic, password="wrong")) as bus,

@@ -123,6 +123,7 @@ class Nodes:
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,BROKER:PLAINTEXT",
             "log.dirs": folder / "data",
             "offsets.topic.replication.factor": 3,
+            "auto.create.topics.enable": "false",
             "broker.session.timeout.ms": 6000,
             "broker.heartbeat.interval.ms": 1000,
             "controller.quorum.fetch.timeout.ms": 2000,
@@ -144,7 +145,8 @@ class Nodes:
         """Who leads the log's partition; waits until `wanted` replicas are in step."""
         words = (
             "import json,sys,time; from confluent_kafka.admin import AdminClient\n"
-            "a = AdminClient({'bootstrap.servers': sys.argv[1], 'log_level': 0})\n"
+            "a = AdminClient({'bootstrap.servers': sys.argv[1], 'log_level': 0,\n"
+            "  'allow.auto.create.topics': False})\n"
             "for _ in range(200):\n"
             "    try: p = a.list_topics(sys.argv[2], timeout=2).topics[sys.argv[2]].partitions[0]\n"
             "    except Exception: time.sleep(.3); continue\n"

@@ -55,32 +55,44 @@ class TopicKeeper:
             raise self._said(error) from error
 
     def _make_sure(self) -> None:
-        partitions = self._partitions()
-        if not partitions:
+        replicas = self._replicas()
+        if not replicas:
             self._create()
-            partitions = self._await_leader()
-        if partitions != 1:
+            replicas = self._await_leader()
+        name, wanted = self._config.topic, self._config.replicas
+        if len(replicas) != 1:
             raise WrongTopicError(
-                self._config.topic, f"it has {partitions} partitions, and a log has one order",
+                name, f"it has {len(replicas)} partitions, and a log has one order",
                 "Configure another `topic`; retaild makes it.",
+            )  # fmt: skip
+        if replicas[0] < wanted:
+            raise WrongTopicError(
+                name, f"{replicas[0]} brokers keep it, and {wanted} are to",
+                "Add replicas (kafka-reassign-partitions), configure another `topic`, or lower "
+                "`replicas`.",
             )  # fmt: skip
         self._configure()
 
-    def _partitions(self) -> int:
+    def _replicas(self) -> list[int]:
+        """Of each partition, how many brokers keep it; none if there is no such topic."""
         found = self._admin.list_topics(self._config.topic, timeout=self._seconds)
         metadata = found.topics[self._config.topic]
         if metadata.error is not None:
             if metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                return 0
+                return []
             raise KafkaException(metadata.error)
-        return len(metadata.partitions)
+        return [len(partition.replicas) for partition in metadata.partitions.values()]
 
-    def _await_leader(self) -> int:
+    def _await_leader(self) -> list[int]:
         """A topic is made in one place and known in the other a moment later."""
         until = time.monotonic() + self._seconds
-        while not (partitions := self._partitions()) and time.monotonic() < until:
+        while not (replicas := self._replicas()):
+            if time.monotonic() > until:
+                raise BrokerAwayError(
+                    self._config.bootstrap_servers, "the new topic is not known yet"
+                )
             time.sleep(0.02)
-        return partitions
+        return replicas
 
     def _create(self) -> None:
         new = NewTopic(
