@@ -26,7 +26,8 @@ reading.open()
 ended = threading.Event()
 accepted: list[str] = []
 longest = {"append": 0.0, "read": 0.0}
-read = [0]
+#: Each once, however often the log has it.
+read: set[bytes] = set()
 
 
 def follow() -> None:
@@ -37,7 +38,8 @@ def follow() -> None:
         except TransientError:
             found = []
         if found:
-            offset = read[0] = found[-1].offset + 1
+            offset = found[-1].offset + 1
+            read.update(one.entry.payload for one in found)
             longest["read"] = max(longest["read"], time.monotonic() - last)
             last = time.monotonic()
         time.sleep(0.005)
@@ -59,7 +61,7 @@ for thread in threads:
     thread.start()
 for line in sys.stdin:
     if line.strip() == "figures":
-        print(json.dumps({**longest, "behind": len(accepted) - read[0]}), flush=True)
+        print(json.dumps({**longest, "behind": len(accepted) - len(read)}), flush=True)
     elif line.strip() == "anew":
         longest = {"append": 0.0, "read": 0.0}
     elif line.strip() == "end":

@@ -242,20 +242,22 @@ class KafkaBus:
         if not self._spool.waiting().offset or self._topic is None:
             return
         self._topic.bounds()  # while it does not answer, nobody should wait for the lock
-        count = 0
+        count, rows = 0, 1
         while not self._closed.is_set():
             with self._lock.held():
-                sent = self._drain_some()
+                sent = self._drain_some(rows)
             count += sent
             if not sent:
                 break
+            rows = min(rows * 4, _DRAIN_ROWS)
         if count:
             _log.info("%d entries that waited for Kafka are in the log", count)
 
-    def _drain_some(self) -> int:
+    def _drain_some(self, rows: int) -> int:
+        """Few at first: what is not confirmed in time is sent again, and may be there twice."""
         if not self._spool.waiting().offset:
             return 0
-        entries = self._spool.first(_DRAIN_ROWS)
+        entries = self._spool.first(rows)
         sent = self._send([(entry.entry, entry.appended_at) for entry in entries])
         if sent:
             self._spool.sent(entries[sent - 1])
