@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 from retaild_plugins.cluster.flink import plugin as flink
+from retaild_plugins.cluster.flink.processor import FlinkProcessor
 from retaild_plugins.cluster.kafka import plugin as kafka
 from retaild_plugins.cluster.kafka.bus import KafkaBus
 from retaild_plugins.cluster.kafka.config import KafkaBusConfig
@@ -195,6 +196,8 @@ def carry(
     bus = bus_of(own.parent, broker)
     stream = spec.build(spec.config.model_validate(config), context)
     stream.open(bus)
+    while isinstance(stream, FlinkProcessor) and stream.job is None:
+        stream.step()  # the job is on its way
     ready.set()
     while not done.is_set():
         if stream.step().offset == bus.end().offset:

@@ -30,7 +30,8 @@ bus.open()
 config = FlinkStreamConfig(url=url, checkpoint_seconds=0.2, entries=4)
 stream = FlinkProcessor(config, context("stream", "stream"))
 stream.open(bus)
-assert stream.job is not None
+while stream.job is None:
+    stream.step()
 print(stream.job, flush=True)
 while True:
     if stream.step().offset == bus.end().offset:

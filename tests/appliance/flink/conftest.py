@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,27 @@ class Cluster:
         return processor
 
 
+@contextmanager
+def watched(keeper: Keeper) -> Iterator[None]:
+    """The keeper at its work: what ends is started again.
+
+    By one thread for all tests: the system ends a server with the thread that started it.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            keeper.watch()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 @pytest.fixture(scope="session")
 def cluster(
     tmp_path_factory: pytest.TempPathFactory, software_dir: Path,
@@ -88,6 +110,7 @@ def cluster(
             running(flink.retaild_services()[0], flink_config, context("flink"))
         )
         cluster = Cluster(root, software_dir, broker, rest, keeper)
-        yield cluster
+        with watched(keeper):
+            yield cluster
         for bus in cluster.open_buses:
             bus.close()

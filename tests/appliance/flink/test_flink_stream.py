@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -120,24 +120,6 @@ def check(lake: Lake) -> None:
     assert hours(lake) == [("main", 9, total, total, f"{total}.000", f"{total}.0000")]
 
 
-@contextmanager
-def watched(cluster: Cluster) -> Iterator[None]:
-    """The keeper at its work: what ends is started again."""
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.2):
-            cluster.keeper.watch()
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
 def persist(stream: StreamProcessor, bus: Bus, each: Callable[[int], None]) -> None:
     """As the stream worker does: what fails for now is tried again."""
     until = time.monotonic() + PATIENCE
@@ -164,7 +146,7 @@ def test_a_killed_server_loses_and_doubles_nothing(
             killed = True
             os.kill(cluster.keeper.pids[victim], signal.SIGKILL)
 
-    with closing(cluster.stream(lake.root, bus)) as stream, watched(cluster):
+    with closing(cluster.stream(lake.root, bus)) as stream:
         writer.start()
         persist(stream, bus, kill)
         writer.join()

@@ -11,7 +11,7 @@ from retaild.api.bus import TopicBacked
 from retaild.pipeline.carry.carrier import Carrier, Piece
 from retaild_plugins.cluster.flink.config import FlinkStreamConfig
 from retaild_plugins.cluster.flink.rest import FlinkRest
-from retaild_plugins.cluster.flink.runner import Run, Runner
+from retaild_plugins.cluster.flink.runner import Run, Runner, Submission
 from retaild_plugins.cluster.flink.staging import GapError, Staging
 
 _log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class FlinkProcessor:
         self._runner: Runner | None = None
         self._staging: Staging | None = None
         self._run: Run | None = None
+        self._submission: Submission | None = None
         self._done = StreamProgress(0, 0)
         self._asked = 0.0
 
@@ -71,12 +72,14 @@ class FlinkProcessor:
 
     def close(self) -> None:
         """Ends the job: nobody would take what it writes. A killed worker's goes on."""
+        if self._submission is not None:
+            self._submission.abandon()
         if self._runner is not None:
             with suppress(TransientError):
                 self._runner.end()
         self._rest.close()
         self._carrier.close()
-        self._bus = self._runner = self._staging = self._run = None
+        self._bus = self._runner = self._staging = self._run = self._submission = None
 
     @property
     def job(self) -> str | None:
@@ -84,33 +87,55 @@ class FlinkProcessor:
         return self._run.job if self._run is not None else None
 
     def _find_job(self) -> None:
-        """The job that runs, or a new one from the lake's offset on."""
+        """Look after the job that runs; without one, find it or hand one in."""
         assert self._runner is not None, "the stream processor is not open"
-        if self._run is not None and time.monotonic() - self._asked < _ASK_SECONDS:
-            return
-        self._asked = time.monotonic()
-        if self._run is not None:
+        if self._submission is not None:
+            self._receive(self._submission)
+        elif self._run is None:
+            run = self._runner.running()
+            if run is not None:
+                self._take(run)
+            else:
+                self._hand_in()
+        elif time.monotonic() - self._asked >= _ASK_SECONDS:
+            self._asked = time.monotonic()
             why = self._runner.ended(self._run)
-            if why is None:
-                return
-            _log.warning("the Flink job ended (%s); it is handed in again", why)
-            self._run = None
-        self._take(self._runner.running() or self._runner.start(self._done.offset))
+            if why is not None:
+                _log.warning("the Flink job ended (%s); it is handed in again", why)
+                self._hand_in()
+
+    def _hand_in(self) -> None:
+        """A new job, from the lake's offset on."""
+        assert self._runner is not None
+        self._run = self._staging = None
+        self._submission = self._runner.start(self._done.offset)
+
+    def _receive(self, submission: Submission) -> None:
+        try:
+            run = submission.result()
+        except TransientError:
+            self._submission = None
+            raise
+        if run is not None:
+            self._submission = None
+            self._take(run)
 
     def _take(self, run: Run) -> None:
         self._run, self._staging = run, Staging(run.folder, run.start)
 
     def _read(self, offset: int) -> Piece | None:
         assert self._bus is not None
-        assert self._runner is not None
-        assert self._staging is not None
-        try:
-            piece = self._staging.take(offset, self._config.batch_rows)
-        except GapError as error:
-            _log.warning("%s; Flink reads the log again from entry %d on", error, offset)
-            self._run = None
-            self._take(self._runner.start(self._done.offset))
-            return None
+        piece = self._staged(offset)
         if piece is None and self._bus.end().offset > offset:
             time.sleep(_WAIT_SECONDS)
         return piece
+
+    def _staged(self, offset: int) -> Piece | None:
+        if self._staging is None:
+            return None
+        try:
+            return self._staging.take(offset, self._config.batch_rows)
+        except GapError as error:
+            _log.warning("%s; Flink reads the log again", error)
+            self._hand_in()
+            return None

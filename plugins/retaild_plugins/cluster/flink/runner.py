@@ -20,14 +20,16 @@ from retaild.api.kafka import java_settings
 from retaild.api.service import software_home
 from retaild.pipeline.streams import bronze_schema, stream_pipelines
 from retaild_plugins.cluster.flink.config import FlinkStreamConfig
-from retaild_plugins.cluster.flink.rest import ENDED, FlinkRest
+from retaild_plugins.cluster.flink.rest import FlinkRest
 from retaild_plugins.cluster.flink.software import python
 
 _log = logging.getLogger(__name__)
 
 _JOB = Path(__file__).with_name("job.py")
 #: A job that is cancelled ends within so many seconds.
-STOP_SECONDS = 60.0
+STOP_SECONDS = 10.0
+#: What the process that hands in the job prints, its last line the job's id.
+_SAID = "submission.log"
 _MIB = 1024 * 1024
 #: Flink's connector has Kafka's client under another name.
 _SHADED, _LOGIN = "org.apache.flink.kafka.shaded.", "org.apache.kafka.common.security"
@@ -50,6 +52,39 @@ class Run:
     job: str
     start: int
     folder: Path
+
+
+class Submission:
+    """A job on its way to Flink: that takes seconds of a Java that starts, and nobody waits."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], start: int, folder: Path, seconds: float
+    ) -> None:
+        self._process, self._start, self._folder = process, start, folder
+        self._began, self._until = time.monotonic(), time.monotonic() + seconds
+
+    def result(self) -> Run | None:
+        """The job; None while it is under way. Raises SubmitError."""
+        code = self._process.poll()
+        if code is None:
+            if time.monotonic() < self._until:
+                return None
+            self.abandon()
+            raise SubmitError("it took too long.")
+        said = (self._folder.parents[1] / "client" / _SAID).read_text("utf-8", "replace")
+        words = said.split()
+        if code or not words:
+            raise SubmitError(_reason(said))
+        took = time.monotonic() - self._began
+        _log.info(
+            "Flink reads the log from entry %d on: job %s, handed in within %.1f s",
+            self._start, words[-1], took,
+        )  # fmt: skip
+        return Run(words[-1], self._start, self._folder)
+
+    def abandon(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 class Runner:
@@ -89,7 +124,7 @@ class Runner:
         digest.update(_JOB.read_bytes())
         return digest.hexdigest()[:12]
 
-    def start(self, offset: int) -> Run:
+    def start(self, offset: int) -> Submission:
         """Hand in a job from this log offset on, in the place of any other one of this lake.
 
         What others have left unfinished or untaken is read again. Raises SubmitError.
@@ -99,35 +134,40 @@ class Runner:
         folder = self._staging / uuid.uuid4().hex[:12]
         folder.mkdir(parents=True, mode=0o700)
         name = f"{self._lake}:{self._age()}:{offset}:{folder.name}"
-        began = time.monotonic()
-        job = self._submit(self._spec(offset, name, folder))
-        _log.info(
-            "Flink reads the log from entry %d on: job %s, handed in within %.1f s",
-            offset, job, time.monotonic() - began,
-        )  # fmt: skip
-        return Run(job, offset, folder)
+        spec = json.dumps(self._spec(offset, name, folder))
+        return Submission(self._spawn(spec), offset, folder, self._config.submit_seconds)
 
     def ended(self, run: Run) -> str | None:
-        """Why the job will write no more; None while it does, or tries to."""
+        """Why the job will write no more; None while it does, or tries to.
+
+        Others of this lake, which a killed worker may have been handing in, are ended.
+        """
+        own = self._own()
+        for job in own - {run.job}:
+            self._rest.cancel(job)
+        if run.job in own:
+            return None
         state = self._rest.state(run.job)
-        if state is None:
-            return "Flink does not know it any more"
-        return f"{state}: {self._rest.fault(run.job)}" if state in ENDED else None
+        return f"{state}: {self._rest.fault(run.job)}" if state else "Flink does not know it now"
 
     def end(self) -> None:
         """End every job of this lake; what it has not finished is read from the log again."""
-        own = [job for job, name in self._rest.jobs().items() if name.startswith(f"{self._lake}:")]
-        for job in own:
-            self._rest.cancel(job)
         until = time.monotonic() + STOP_SECONDS
-        while any(self._rest.state(job) not in {None, *ENDED} for job in own):
+        for job in self._own():
+            self._rest.cancel(job)
+        while self._own():
             if time.monotonic() > until:
                 raise SubmitError("the job before it does not end.")
             time.sleep(0.1)
 
+    def _own(self) -> set[str]:
+        names = self._rest.jobs()
+        return {job for job, name in names.items() if name.startswith(f"{self._lake}:")}
+
     # -- handing in ----------------------------------------------------------------------------
 
-    def _submit(self, spec: dict[str, object]) -> str:
+    def _spawn(self, spec: str) -> subprocess.Popen[bytes]:
+        """The specification holds passwords: it goes by standard input only."""
         home = software_home(self._context.software_dir, "flink")
         conf = self._context.state_dir / "client"
         conf.mkdir(parents=True, exist_ok=True)
@@ -143,18 +183,17 @@ class Runner:
             "JVM_ARGS": "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         }
         environment.pop("PYTHONPATH", None)
-        try:
-            done = subprocess.run(
-                [str(python(home)), "-P", str(_JOB)], input=json.dumps(spec), text=True,
-                capture_output=True, timeout=self._config.submit_seconds, env=environment,
-                check=False,
+        # Nobody would know of a job that is handed in when this process is killed.
+        lifeline = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        with (conf / _SAID).open("wb") as said:
+            process = subprocess.Popen(
+                [*lifeline, str(python(home)), "-P", str(_JOB)], stdin=subprocess.PIPE,
+                stdout=said, stderr=subprocess.STDOUT, env=environment, cwd=conf,
             )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise SubmitError(str(error)) from error
-        words = done.stdout.split()
-        if done.returncode or not words:
-            raise SubmitError(_reason(done.stderr or done.stdout))
-        return words[-1]
+        assert process.stdin is not None
+        with process.stdin as stdin:
+            stdin.write(spec.encode())
+        return process
 
     def _spec(self, offset: int, name: str, folder: Path) -> dict[str, object]:
         """What job.py is told. It holds passwords: by standard input only."""
