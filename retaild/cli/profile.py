@@ -69,7 +69,8 @@ def apply(session: Session, name: str, yes: bool) -> None:
         tell = click.echo if not session.json else (lambda _line: None)
         end = profiles.carry_over(session.context(), tell)
         done |= {"log_offset": end.offset, "log_rows": end.rows}
-    profiles.write(move)
+    kept = profiles.write(move)
+    done |= {"kept": str(kept)} if kept else {}
     after = {key: value for key, value in done.items() if key != "changes"}
     session.record("profile.apply", name, after=after)
     session.show(done, lambda: _tell(done))
@@ -78,11 +79,15 @@ def apply(session: Session, name: str, yes: bool) -> None:
 def _changes(move: Move) -> list[dict[str, Any]]:
     from retaild.config.diff import differences
 
-    return [asdict(c) for c in differences(move.before, move.after, *move.documents)]
+    found = [asdict(c) for c in differences(move.before, move.after, *move.documents)]
+    there = str(move.main.parent)
+    return [{**one, "file": one["file"].replace(str(move.scratch), there, 1)} for one in found]
 
 
 def _tell(done: dict[str, Any]) -> None:
     click.echo(f"Wrote {done['file']}")
+    if "kept" in done:
+        click.echo(f"What was there is in {done['kept']}")
     if "log_offset" in done:
         click.echo(
             f"The lake has all {done['log_rows']} rows of the log; the new one begins there."

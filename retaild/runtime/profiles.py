@@ -81,6 +81,8 @@ class Move:
     before: Settings
     after: Settings
     documents: tuple[Document, Document]
+    #: Where it was tried: stands in `documents` for the directory of `main`.
+    scratch: Path
 
     @property
     def file(self) -> Path:
@@ -109,12 +111,17 @@ def plan(name: str, main: Path | None, data: Path | None) -> Move:
         after, document = load_settings(copy, data), read_documents(copy, os.environ)
     if before.bus.plugin not in ("embedded", after.bus.plugin):
         raise OneWayError(before.bus.plugin)
-    return Move(name, main, before, after, (was, document))
+    return Move(name, main, before, after, (was, document), Path(scratch))
 
 
-def write(move: Move) -> None:
-    """Put the profile beside the main file."""
-    _write(move.file, text_of(move.name))
+def write(move: Move) -> Path | None:
+    """Put the profile beside the main file; where what was there is kept, if it was another."""
+    text, kept = text_of(move.name), None
+    if move.file.exists() and move.file.read_text("utf-8") != text:
+        kept = move.file.with_name(f"{FILE}.before")
+        shutil.copyfile(move.file, kept)
+    _write(move.file, text)
+    return kept
 
 
 def _write(file: Path, text: str) -> None:

@@ -58,6 +58,31 @@ def test_there_is_no_way_back_for_the_log_and_people_are_told(house: Path, ctl: 
         plan("edge", house / "retaild.toml", None)
 
 
+def test_the_diff_names_the_file_that_will_be_there(house: Path, ctl: Ctl) -> None:
+    done = ctl("-c", house / "retaild.toml", "profile", "apply", "appliance", "--json").json
+    (change,) = [one for one in done["changes"] if one["path"] == "bus.plugin"]
+    assert change["file"] == str(house / "conf.d" / "50-profile.toml")
+    assert (house / "conf.d" / "50-profile.toml").exists()
+
+
+def test_afterwards_the_configuration_has_no_fault(house: Path, ctl: Ctl) -> None:
+    ctl("-c", house / "retaild.toml", "profile", "apply", "appliance", "--json")
+    checked = ctl("-c", house / "retaild.toml", "check")
+    assert checked.code == 0, checked.out + checked.err
+
+
+def test_what_somebody_wrote_into_the_profile_is_kept(house: Path, ctl: Ctl) -> None:
+    file = house / "conf.d" / "50-profile.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("[retaild]\nstore = 'north'\n")
+    done = ctl("-c", house / "retaild.toml", "profile", "apply", "edge", "--yes")
+    assert done.code == 0, done.err
+    kept = file.with_name("50-profile.toml.before")
+    assert "north" in kept.read_text()
+    assert str(kept) in done.out
+    assert ctl("-c", house / "retaild.toml", "check").code == 0
+
+
 def test_an_unknown_profile_is_told_with_those_there_are(house: Path, ctl: Ctl) -> None:
     done = ctl("-c", house / "retaild.toml", "profile", "show", "cloud")
     assert done.code != 0

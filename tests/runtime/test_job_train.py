@@ -294,7 +294,7 @@ def test_the_chain_is_in_order_and_trains_every_trainer(
         "gold": (),
         "materialize": ("gold",),
         "features": ("gold",),
-        "train toy": ("features",),
+        "train toy": ("gold",),
         "propose-prices": ("gold",),
     }
     # With the base there first, everyone is ranked once by a new champion.
