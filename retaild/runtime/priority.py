@@ -30,8 +30,11 @@ def give_way(niceness: int) -> None:
 
 @contextmanager
 def giving_way(niceness: int) -> Iterator[None]:
-    """`give_way`; a session that somebody else leads, such as a shell, gets its number back."""
-    before = _group()
+    """`give_way` for a while, as far as the kernel lets a process become more important again.
+
+    A session that somebody else leads, such as a shell, gets its number back.
+    """
+    before, own = _group(), os.getpriority(os.PRIO_PROCESS, 0)
     give_way(niceness)
     _set_group(niceness)
     try:
@@ -39,6 +42,8 @@ def giving_way(niceness: int) -> Iterator[None]:
     finally:
         if before is not None and os.getsid(0) != os.getpid():
             _set_group(before)
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, own)
 
 
 def _group() -> int | None:

@@ -19,7 +19,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-from retaild_plugins.buses.embedded import frame
 from retaild_plugins.sources.tabular.config import TabularConfig
 from retaild_plugins.sources.tabular.delimited import DelimitedReader, JsonLinesReader
 from retaild_plugins.sources.tabular.faults import FileFaultError
@@ -35,6 +34,7 @@ from retaild.config.settings import inspect_settings
 from retaild.events import arrow_schema
 from retaild.events.cards import find_card, mask
 from retaild.events.codec import encode_table
+from retaild.pipeline.filelog import frame
 from retaild.runtime.serving import validation
 from retaild.web.byteview import hex_rows, text
 from retaild.web.forms import local_path
