@@ -2,6 +2,9 @@
 
 python -m benchmarks            all
 python -m benchmarks NAME ...   some
+
+Those with the appliance's servers (kafka, stream_engines, gold_engines, als) are told where their
+software lies, so they are run by themselves; soak, backup and reload take their time or a place.
 """
 
 from __future__ import annotations
