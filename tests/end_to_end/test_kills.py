@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -136,14 +136,13 @@ class Till(threading.Thread):
         }
 
     def _post(self, events: list[dict[str, Any]]) -> bool:
-        with suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with closing(connection), suppress(OSError, http.client.HTTPException):
             body = json.dumps({"events": events})
             headers = {"Content-Type": "application/json"}
             connection.request("POST", "/api/v1/events", body, headers)
             answer = connection.getresponse()
             said = json.loads(answer.read())
-            connection.close()
             assert not said.get("rejected"), said
             return answer.status == 202
         return False

@@ -27,6 +27,8 @@ class Canvas:
 
     def __init__(self, address: str) -> None:
         nipyapi.config.nifi_config.host = address
+        # It keeps a client for the address that it was first asked with.
+        nipyapi.config.nifi_config.api_client = None
         # That it does not answer yet is told once, by the probe.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         self._types: dict[str, Any] = {}
