@@ -55,7 +55,9 @@ def main() -> None:
     extra = "".join(INSTANCE.format(how=how) for how in RUNAWAYS)
     with tempfile.TemporaryDirectory(prefix="retaild-neighbour-") as name:
         folder = Path(name)
-        shutil.copytree(prepared.parent / "data", folder / "retaild-data")
+        # A daemon that was killed there leaves its sockets, which cannot be copied.
+        without = shutil.ignore_patterns("*.sock")
+        shutil.copytree(prepared.parent / "data", folder / "retaild-data", ignore=without)
         for how in RUNAWAYS:
             (folder / f"{how}.go").touch()
         site = os.pathsep.join(map(str, installed(folder)))

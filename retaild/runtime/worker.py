@@ -16,7 +16,7 @@ from typing import Any
 
 from retaild.api.errors import ConfigError, RetaildError
 from retaild.host.registry import PluginRegistry
-from retaild.runtime import logs
+from retaild.runtime import logs, priority
 from retaild.runtime.context import WorkerContext, surroundings
 from retaild.runtime.heartbeat import Heart
 from retaild.runtime.process import bind_to_parent
@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the worker; returns the exit code: 0 after an orderly stop."""
     bind_to_parent()
     options = _options(arguments)
+    if options.kind in priority.WORKERS:
+        priority.give_way(priority.WORKERS[options.kind])
     faulthandler.enable()
     # The watchdog asks for this before it kills: the log then says where the worker hung.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
