@@ -13,7 +13,7 @@ export DO_NOT_TRACK = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export FEAST_USAGE = False
 
-.PHONY: help demo appliance test test-long test-appliance keycloak lint types layers docs fuzz bench lock clean
+.PHONY: help demo appliance test test-long test-appliance test-appliance-long keycloak lint types layers docs fuzz bench lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,7 +34,10 @@ test-long: $(VENV)/dev.stamp  ## the tests that take longer
 	$(BIN)/pytest -m "slow and not appliance" --timeout=3600
 
 test-appliance: $(VENV)/dev.stamp  ## the tests with real Kafka, Spark, Flink, ... (needs Java and Maven; fetches 2 GB once)
-	$(BIN)/pytest tests/appliance --timeout=1800
+	$(BIN)/pytest tests/appliance -m "not slow" --timeout=900
+
+test-appliance-long: $(VENV)/dev.stamp  ## those of them that take many minutes: Spark's conformance, gold on a cluster
+	$(BIN)/pytest tests/appliance -m slow --timeout=3600
 
 keycloak: packaging/keycloak/target/fetched  ## fetch Keycloak for its tests (needs Maven; 180 MB)
 

@@ -12,6 +12,9 @@ from retaild_plugins.cluster.spark.config import SparkConfig
 from retaild.api import BatchEngine, BuildContext
 from retaild.testing.batch import BatchConformance, OpenEngine
 
+#: Minutes on two cores: each session starts a Java process of its own.
+pytestmark = pytest.mark.slow
+
 
 class TestSpark(BatchConformance):
     @pytest.fixture

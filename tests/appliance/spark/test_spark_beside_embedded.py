@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from retaild_plugins.cluster.kafka.bus import KafkaBus
 from retaild_plugins.cluster.spark.config import SparkStreamConfig
 from retaild_plugins.cluster.spark.stream.processor import SparkProcessor
@@ -28,6 +29,10 @@ TABLES = (
     "bronze.sale", "bronze.dead_letter", "silver.sale", "silver.dead_letter",
     "silver.sale_window_hour",
 )  # fmt: skip
+
+
+#: Minutes on two cores: each session starts a Java process of its own.
+pytestmark = pytest.mark.slow
 
 
 def contents(root: Path) -> dict[str, list[str]]:

@@ -42,6 +42,7 @@ class TestSparkService(ServiceConformance):
     pass
 
 
+@pytest.mark.slow
 def test_gold_is_built_on_the_cluster(
     spec: ServiceSpec, config: SparkServiceConfig, context: BuildContext
 ) -> None:

@@ -15,6 +15,10 @@ from retaild.testing.stream import OpenStream, StreamConformance
 ContextOn = Callable[[Path], BuildContext]
 
 
+#: Minutes on two cores: each session starts a Java process of its own.
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def open_stream(context_on: ContextOn) -> OpenStream:
     def opened(lake: Path, bus: Bus) -> StreamProcessor:

@@ -56,6 +56,8 @@ class SparkService:
             "SPARK_HOME": str(home.spark), "SPARK_LOCAL_IP": _HOST, "SPARK_LOCAL_HOSTNAME": _HOST,
             "SPARK_LOCAL_DIRS": str(self._root / "tmp"), "PYTHONPATH": str(home.python),
             "PYSPARK_PYTHON": sys.executable, "PATH": os.environ.get("PATH", ""),
+            # Else whoever starts executors looks for a source tree to find it in.
+            "SPARK_SCALA_VERSION": "2.13",
         }  # fmt: skip
         # Either finds the other again, and so do applications: each may be started alone.
         return Server(name, command, environment, self._root, stop_seconds=15.0, alone=True)
