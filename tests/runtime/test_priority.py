@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,22 +15,23 @@ import pytest
 from retaild.runtime import priority
 
 _AUTOGROUP = Path("/proc/self/autogroup")
-
-
-def _told(work: Callable[[], Any], leads: bool, answers: Any) -> None:
-    if leads:
-        os.setsid()
-    answers.put(work())
+_ROOT = Path(__file__).parents[2]
 
 
 def asked(work: Callable[[], Any], *, leads: bool = True) -> Any:
     """What `work` says in a process of its own, which leads a session or does not."""
-    context = multiprocessing.get_context("forkserver")
-    answers = context.SimpleQueue()
-    process = context.Process(target=_told, args=(work, leads, answers))
-    process.start()
-    process.join(30)
-    return answers.get()
+    program = f"import json; from {__name__} import {work.__name__} as w; print(json.dumps(w()))"
+    process = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=_ROOT,
+        start_new_session=leads,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
 
 
 def group() -> int | None:
