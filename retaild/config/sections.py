@@ -144,6 +144,12 @@ class ApiSection(Section):
         default=256, ge=1, le=10_000,
         description="POST /events answers 429 while more requests than this wait for the disk.",
     )  # fmt: skip
+    realtime: bool = Field(
+        default=True,
+        description="The thread that answers runs the moment it has something to do, whatever "
+        "plugins, jobs and the lake compute (the kernel's round robin), where this is permitted: "
+        "as root or with LimitRTPRIO=1, and with two cores or more.",
+    )
     url: Annotated[str, AfterValidator(_public_url)] = Field(
         default="",
         description="Address by which people reach it, where that is another than the one it "

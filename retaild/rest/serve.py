@@ -26,6 +26,7 @@ from retaild.rest.pagedata import ServedPageData
 from retaild.rest.tls import Certificate, certificate_of
 from retaild.runtime.context import WorkerContext
 from retaild.runtime.listening import LISTEN_VARIABLE, READY_VARIABLE, listen
+from retaild.runtime.priority import come_first
 from retaild.runtime.serving.services import Services, build
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def main(context: WorkerContext) -> None:
 
 
 async def _serve(context: WorkerContext, listening: socket.socket, *, shared: bool) -> None:
-    services, closing = build(context), asyncio.Event()
+    services, closing, api = build(context), asyncio.Event(), context.settings.api
     app = create_app(services, page_routes(services), closing)
     certificate = certificate_of(context.settings)
     server = Server(_config(context, app, certificate))
@@ -67,6 +68,8 @@ async def _serve(context: WorkerContext, listening: socket.socket, *, shared: bo
             os.write(int(waiting), b"1")
         else:  # answers "not ready" until the snapshot and the log's tail are read
             await services.start()
+        if api.realtime and come_first():
+            _log.info("answers come before all other work of this machine")
         await _until(context, serving.done)
     finally:
         closing.set()

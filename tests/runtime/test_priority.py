@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,3 +66,49 @@ def test_a_session_of_its_own_stays_low_a_borrowed_one_does_not() -> None:
     assert (during, after) == (19, 19)
     before, during, after = asked(for_a_while, leads=False)
     assert (during, after) == (19, before)
+
+
+def first() -> tuple[int, int, int, int]:
+    came = priority.come_first()
+    seen: list[int] = []
+    beside = threading.Thread(target=lambda: seen.append(os.sched_getscheduler(0)))
+    beside.start()
+    beside.join()
+    started = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"],
+        capture_output=True,
+        check=True,
+    )
+    return came, os.sched_getscheduler(0), seen[0], int(started.stdout)
+
+
+def on_one_core() -> tuple[int, int]:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    return priority.come_first(), os.sched_getscheduler(0)
+
+
+def may_come_first() -> bool:
+    soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+    return (os.geteuid() == 0 or soft > 0) and len(os.sched_getaffinity(0)) > 1
+
+
+@pytest.mark.skipif(not may_come_first(), reason="real-time policies are not permitted here")
+def test_the_thread_that_comes_first_gives_it_to_no_other_thread_and_no_child() -> None:
+    came, policy, beside, started = asked(first)
+    assert came
+    assert policy & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR
+    assert (beside, started) == (os.SCHED_OTHER, os.SCHED_OTHER)
+
+
+def test_nobody_comes_first_on_a_single_core() -> None:
+    assert asked(on_one_core) == [False, os.SCHED_OTHER]
+
+
+def refused() -> tuple[bool, int]:
+    os.setresuid(65534, 65534, 65534)
+    return priority.come_first(), os.sched_getscheduler(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give its rights away")
+def test_without_the_right_it_goes_on_as_before() -> None:
+    assert asked(refused) == [False, os.SCHED_OTHER]
