@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from retaild.api.lake import SMALL_FILE_BYTES
+from retaild.events import FAMILIES, DeadLetter
 from retaild.runtime.doctor.finding import Finding, Fix
 from retaild.runtime.doctor.patient import Patient
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 #: So many small files in a table make every read and append slower.
 _MANY_FILES = 200
-_DEAD_LETTERS = "silver.dead_letter"
+_DEAD_LETTERS = f"silver.{DeadLetter.family}"
+_HOUR = 3_600_000_000  # microseconds
 #: Fewer dead letters in a day than this are nobody's trouble.
 _FEW_LETTERS = 20
 #: A source must have been seen in so many hours before its silence means anything.
@@ -62,15 +64,32 @@ def silent_source(patient: Patient) -> Iterator[Finding]:
     import numpy as np
 
     configured = patient.settings.source if patient.settings else {}
-    heard: dict[str, list[np.ndarray]] = {}
-    for name in patient.lake.names():
-        if name.startswith("silver.") and name != _DEAD_LETTERS:
-            for source, times in _by_source(patient, name).items():
-                heard.setdefault(source, []).append(times)
+    heard = _hours_heard(patient)
     for source in configured:
-        hours = np.unique(np.concatenate(heard.get(source, [np.empty(0)])) // 3600)
+        hours = np.array(sorted(heard.get(source, ())), dtype=float)
         if len(hours) >= _KNOWN_HOURS:
             yield from _silence(source, hours * 3600.0, patient.shop_now())
+
+
+def _hours_heard(patient: Patient) -> dict[str, set[int]]:
+    """Source -> hours since the epoch (UTC) with an event; years of events, a batch at a time."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    heard: dict[str, set[int]] = {}
+    for name in _event_tables(patient):
+        for batch in patient.lake.dataset(name).to_batches(columns=["source", "event_time"]):
+            hours = pc.cast(batch["event_time"], "int64").to_numpy() // _HOUR
+            for source in pc.unique(batch["source"]).to_pylist():
+                own = np.asarray(pc.equal(batch["source"], source))
+                heard.setdefault(source, set()).update(np.unique(hours[own]).tolist())
+    return heard
+
+
+def _event_tables(patient: Patient) -> list[str]:
+    """Silver's tables of events, without the dead letters; others there are summed up."""
+    names = (f"silver.{family}" for family in sorted(FAMILIES))
+    return [name for name in names if name != _DEAD_LETTERS and patient.lake.exists(name)]
 
 
 def _silence(source: str, hours: np.ndarray, now: float) -> Iterator[Finding]:
@@ -93,9 +112,7 @@ def future_events(patient: Patient) -> Iterator[Finding]:
     import pyarrow.compute as pc
 
     limit = datetime.fromtimestamp(patient.shop_now(), UTC) + _AHEAD
-    for name in patient.lake.names():
-        if not name.startswith("silver.") or name == _DEAD_LETTERS:
-            continue
+    for name in _event_tables(patient):
         dataset = patient.lake.dataset(name)
         table = dataset.to_table(columns=["source"], filter=pc.field("event_time") > limit)
         for source in pc.unique(table["source"]).to_pylist():

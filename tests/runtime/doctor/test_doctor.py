@@ -21,11 +21,13 @@ from retaild.api.lake import Lake
 from retaild.config.paths import DataDir
 from retaild.runtime import disk as disk_history
 from retaild.runtime import registry
+from retaild.runtime.context import offline_context
 from retaild.runtime.doctor import examination, machine, tables
 from retaild.runtime.doctor.examination import UnknownCheckError, examine, mend
 from retaild.runtime.doctor.finding import Finding
 from retaild.runtime.doctor.patient import Patient
 from retaild.runtime.state import State
+from retaild.testing.stream import NINE, carry, entry, sale
 from tests.runtime.doctor.findings import add, found, one
 
 DAY = 86_400.0
@@ -55,6 +57,21 @@ def test_a_check_that_fails_itself_is_a_finding(
 def test_an_unknown_check_is_named(patient: Patient) -> None:
     with pytest.raises(UnknownCheckError, match="'dust'"):
         examine(patient, ["dust"])
+
+
+def test_every_check_can_be_made_on_what_the_stream_writes(config: Path, data: DataDir) -> None:
+    """Its sums by the hour lie among the events in silver, and have no source and no time."""
+    context = offline_context(config, data.root)
+    with closing(context.bus()) as bus, closing(context.build("stream", "stream")) as stream:
+        bus.open()
+        bus.append([entry(sale("a")), entry(sale("b", NINE + timedelta(days=3)))])
+        stream.open(bus)
+        carry(stream, bus)
+    context.state.close()
+    patient = at(config, data, NINE + timedelta(days=3))
+    assert "silver.sale_window_hour" in patient.lake.names()
+    assert [f.summary for f in examine(patient) if "could not be made" in f.summary] == []
+    assert found(patient, "future-events") == []
 
 
 # -- configuration and state -----------------------------------------------------------------
