@@ -40,7 +40,9 @@ def list_(session: Session, who: str, what: str, search: str, limit: int) -> Non
 
 
 def _short(value: Any) -> str:
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    from retaild.runtime.access.audit import readable
+
+    return "" if value is None else json.dumps(readable(value), ensure_ascii=False)
 
 
 @make(group=command, name="verify", help="Prove that no entry was changed or taken out.")

@@ -23,6 +23,7 @@ from retaild.rest.instances_data import InstancesData
 from retaild.rest.problems import status_of
 from retaild.rest.services_data import ServicesData
 from retaild.rest.status import status
+from retaild.runtime.alerts.desk import AlertDesk
 from retaild.runtime.pricing.errors import DecidedError
 from retaild.runtime.serving.errors import NoPriceModelError
 from retaild.runtime.serving.services import Services
@@ -96,6 +97,11 @@ class ServedPageData:
             return "warn", "starting"
         if progress.errors:
             return "warn", next(iter(progress.errors.values()))[:80]
+        counts = await asyncio.to_thread(AlertDesk(self._services.context.state).counts)
+        open_ones = sum(counts.values()) - counts.get("info", 0)
+        if open_ones:
+            level = "bad" if open_ones > counts.get("warning", 0) else "warn"
+            return level, f"{open_ones} alert{'s' if open_ones > 1 else ''}"
         return ("good", "all well") if self._services.engine.version else ("warn", "no model yet")
 
     # -- recommendations -----------------------------------------------------------------------

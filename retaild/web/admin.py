@@ -93,7 +93,9 @@ class AdminPages:
         return await panel_page(self._renderer, request, panel, **context)
 
     async def unknown(self, request: Request) -> Response:
-        name = request.path_params["name"]
+        name = request.path_params["name"].rstrip("/")
+        if name in SECTIONS:  # with a slash behind it
+            return see_other(f"/admin/{name}".rstrip("/"))
         if name in PLACES:
             return see_other(f"/admin#{PLACES[name]}")
         raise NotFoundError("admin section", name)

@@ -9,7 +9,9 @@ from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
+from markupsafe import Markup, escape
 
+from retaild.runtime.access.audit import readable
 from retaild.web import formatting, placeholders
 from retaild.web.assets import Assets
 from retaild.web.charts import small
@@ -56,6 +58,8 @@ def environment(shop: Shop, assets: Assets, *, strict: bool = False) -> Environm
         words=words,
         schedule=schedule,
         pretty_json=pretty_json,
+        commands=commands,
+        readable=readable,
     )
     env.tests["assumed"] = assumed
     for name in env.list_templates(extensions=["html"]):
@@ -101,6 +105,17 @@ def schedule(text: str) -> str:
             plain = f"{unit}s" if unit != "min" else unit
             return f"every {unit}" if count == 1 else f"every {count} {plain}"
     return text
+
+
+def commands(text: object) -> Markup:
+    """What stands between backticks as code, as a terminal's reader would type it."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:  # one that is not closed, as where a text was cut
+        return escape(str(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if odd % 2 else escape(part)
+        for odd, part in enumerate(parts)
+    )
 
 
 def pretty_json(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from retaild.runtime.access import audit
-from retaild.runtime.alerts import raise_alert
+from retaild.runtime.alerts import raise_alert, resolve_alert
 from retaild.runtime.alerts.desk import AlertDesk
 from retaild.runtime.instances import InstanceStore
 from tests.rest.daemon import DaemonThread, back_up
@@ -196,6 +197,10 @@ def test_an_alert_is_taken_on_and_silenced(panel: Any, server: InThread) -> None
     raise_alert(server.context.state, "disk.data", "critical", "The disk is full.", source="disk")
     page = panel("alerts")
     well_made(page)
+    assert page.locator("#health").inner_text() == "1 alert"
+    page.goto(f"{server.url}/admin/")  # with a slash, as people type it
+    page.locator(".notice.bad").get_by_text("The disk is full.").wait_for()
+    page = panel("alerts")
     page.get_by_role("button", name="Acknowledge disk.data").click()
     page.get_by_text("taken on by user ada").wait_for()
     page.get_by_role("button", name="Silence disk.data").click()
@@ -205,12 +210,16 @@ def test_an_alert_is_taken_on_and_silenced(panel: Any, server: InThread) -> None
     page.get_by_role("button", name=re.compile("^End silence")).click()
     page.get_by_text("The silence has ended.").wait_for()
     assert AlertDesk(server.context.state).silences() == []
+    ends = f"{datetime.fromtimestamp(silence['until'], UTC):%Y-%m-%dT%H:%M:%SZ}"
+    panel("audit").get_by_text(f'"until": "{ends}"').first.wait_for()
+    resolve_alert(server.context.state, "disk.data")
 
 
 def test_the_doctor_finds_and_mends(panel: Any, server: InThread) -> None:
     root = server.context.data.root
     root.chmod(0o777)
     page = panel("doctor")
+    page.get_by_text("Mend: Set its mode to 770.").wait_for()
     well_made(page)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.locator("tr", has_text=str(root)[-20:]).get_by_role("button").first.click()

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from retaild.runtime.state import State
@@ -121,6 +122,22 @@ def kinds(state: State) -> dict[str, list[str]]:
     return {
         name: [row[name] for row in state.rows(f"SELECT DISTINCT {name} FROM audit ORDER BY 1")]
         for name in ("who", "what")
+    }
+
+
+#: Fields of `before` and `after` that are moments: seconds since the epoch.
+_MOMENTS = frozenset({"until", "expires", "acknowledged", "resolved", "finished"})
+
+
+def readable(value: Any) -> Any:
+    """`before` or `after` for people: moments as ISO 8601 (UTC)."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: f"{datetime.fromtimestamp(item, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        if key in _MOMENTS and isinstance(item, (int, float)) and not isinstance(item, bool)
+        else item
+        for key, item in value.items()
     }
 
 

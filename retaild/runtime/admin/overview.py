@@ -8,6 +8,8 @@ from typing import Any
 
 from retaild.config.settings import Settings
 from retaild.host.registry import KINDS, PluginRegistry
+from retaild.runtime.alerts.desk import AlertDesk
+from retaild.runtime.alerts.routing import TEST
 from retaild.runtime.process import resident_bytes
 from retaild.runtime.state import State
 
@@ -115,7 +117,21 @@ def notices(
     for run in _last_failures(state):
         text = f"Job {run['job']} failed: {run['error'] or 'see its log'}"
         found.append({"level": "warn", "text": text, "href": f"/admin/jobs/{run['id']}"})
-    return found
+    return sorted([*found, *_alerts(state)], key=lambda notice: notice["level"] != "bad")
+
+
+#: Told of by a notice of their own.
+_TOLD = ("job", "quality", "worker", TEST)
+
+
+def _alerts(state: State) -> list[dict[str, Any]]:
+    """Open alerts of what no other notice tells."""
+    return [
+        {"level": "warn" if row["severity"] == "warning" else "bad", "text": row["summary"],
+         "href": "/admin/alerts"}
+        for row in AlertDesk(state).open()
+        if row["resolved"] is None and row["severity"] != "info" and row["source"] not in _TOLD
+    ]  # fmt: skip
 
 
 def _last_failures(state: State) -> list[dict[str, Any]]:
