@@ -1,4 +1,5 @@
 # Two commands: `make demo` and `make test`. Neither needs root, a JVM or a running server.
+# `make appliance` needs Java, Maven and Redis; as root, on Debian, it installs them.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -6,6 +7,8 @@ LOCKS  := packaging/requirements
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 ONCE   ?=
 ENGINE ?= spark
+OFF    ?=
+WITH   ?=
 # Tests wait more than they compute: one worker a core. A file stays whole, so its fixtures are made once.
 WORKERS ?= $(shell nproc)
 
@@ -13,7 +16,7 @@ export DO_NOT_TRACK = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 export FEAST_USAGE = False
 
-.PHONY: help demo appliance test test-long test-appliance test-appliance-long keycloak lint types layers docs fuzz bench lock clean
+.PHONY: help demo appliance prerequisites test test-long test-appliance test-appliance-long keycloak lint types layers docs fuzz bench lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,10 +24,12 @@ help:  ## what there is
 demo: $(VENV)/core.stamp  ## a year of a real shop, from till lines to answers on a page (ONCE=1: check and exit)
 	@$(BIN)/retaildctl demo $(if $(ONCE),--once)
 
-appliance: $(VENV)/appliance.stamp  ## the same through Kafka, Spark, Redis, Elasticsearch (ONCE=1; ENGINE=spark|flink|embedded)
-	@command -v java >/dev/null && command -v mvn >/dev/null || \
-	  { echo "This needs Java 17 and Maven: apt-get install openjdk-17-jre-headless maven"; exit 1; }
-	@$(BIN)/retaildctl demo --profile appliance --engine $(ENGINE) $(if $(ONCE),--once)
+appliance: prerequisites $(VENV)/appliance.stamp  ## the same through Kafka, Spark, Redis, Elasticsearch (ONCE=1; ENGINE=spark|flink|embedded; OFF=redis,...; WITH=hive,...)
+	@$(BIN)/retaildctl demo --profile appliance --engine $(ENGINE) $(if $(ONCE),--once) \
+	  $(if $(OFF),--without $(OFF)) $(if $(WITH),--with $(WITH))
+
+prerequisites:
+	@PYTHON=$(PYTHON) packaging/appliance/prerequisites.sh appliance
 
 test: $(VENV)/dev.stamp lint types layers  ## all quick tests (under ten minutes)
 	$(BIN)/pytest -m "not slow and not appliance" -n $(WORKERS) --dist loadfile

@@ -23,10 +23,29 @@ from retaild.cli.session import Session
     "--engine", type=click.Choice(["spark", "flink", "embedded"]), default="spark",
     show_default=True, help="What carries the log to the lake in the appliance.",
 )  # fmt: skip
-def command(session: Session, once: bool, port: int | None, profile: str, engine: str) -> int:
+@click.option(
+    "--without", default="", metavar="NAMES",
+    help="Servers of the appliance to leave out, comma between: kafka, redis, elasticsearch.",
+)  # fmt: skip
+@click.option(
+    "--with", "extra", default="", metavar="NAMES",
+    help="Servers to add to it, comma between: hive, nifi, flume.",
+)  # fmt: skip
+def command(
+    session: Session,
+    once: bool,
+    port: int | None,
+    profile: str,
+    engine: str,
+    without: str,
+    extra: str,
+) -> int:
     from importlib import import_module
 
     # The demo stands above the command line, which it uses as people do: named, not imported.
     run = import_module("retaild.demo").run
-    data = session.data_option
-    return int(run(once=once, data=data, port=port, profile=profile, engine=engine) or 0)
+    done = run(
+        once=once, data=session.data_option, port=port, profile=profile, engine=engine,
+        without=without, extra=extra,
+    )  # fmt: skip
+    return int(done or 0)

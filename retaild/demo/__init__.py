@@ -16,8 +16,15 @@ def run(
     once: bool = False,
     profile: str = "edge",
     engine: str = "spark",
+    without: str = "",
+    extra: str = "",
 ) -> int:
-    """Run the demo; returns the exit code. With `once`: check, print JSON last, and stop."""
+    """Run the demo; returns the exit code. With `once`: check, print JSON last, and stop.
+
+    `engine`, `without` and `extra` (names, comma between) are the appliance's; see `choice`.
+    """
+    from retaild.demo.choice import Choice, names
     from retaild.demo.main import main
 
-    return main(data, port, once=once, profile=profile, engine=engine)
+    choice = Choice(engine, names(without), names(extra))
+    return main(data, port, once=once, profile=profile, choice=choice)

@@ -1,80 +1,18 @@
-"""The demo on the appliance's engines: their software, their ports, and what is checked of them."""
+"""The demo on the appliance's engines: their software, and what is checked of them."""
 
 from __future__ import annotations
 
+import base64
 import json
-import os
-import socket
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retaild.api.errors import RetaildError
 from retaild.config.settings import Settings
-from retaild.config.toml_text import dump
 
 if TYPE_CHECKING:
     from retaild.demo.shop import Shop
-
-#: Engines that may carry the log to the lake.
-ENGINES = ("spark", "flink", "embedded")
-#: Where fetched servers are kept for the next demo; RETAILD_SOFTWARE names another place.
-SOFTWARE = Path.home() / ".cache" / "retaild" / "software"
-#: Service -> (setting -> usual port); and who must be told of a port: section -> setting.
-_PORTS: dict[str, dict[str, int]] = {
-    "kafka": {"port": 9092, "controller_port": 9093},
-    "redis": {"port": 6379},
-    "elasticsearch": {"port": 9200, "transport_port": 9300},
-}
-
-
-class MissingEngineError(RetaildError):
-    key = "demo.engine"
-
-    def __init__(self, engine: str) -> None:
-        super().__init__(
-            f"The demo cannot run on {engine!r}.", hint=f"Known: {', '.join(ENGINES)}."
-        )
-
-
-def settings_text(engine: str) -> str:
-    """What the demo adds to the profile: free ports, the software's place, the engine."""
-    if engine not in ENGINES:
-        raise MissingEngineError(engine)
-    ports = {name: _free(usual) for name, usual in _PORTS.items()}
-    place = os.environ.get("RETAILD_SOFTWARE") or str(SOFTWARE)
-    document: dict[str, Any] = {
-        "retaild": {"software_dir": place},
-        "service": {name: dict(found) for name, found in ports.items()},
-        "bus": {"bootstrap_servers": f"127.0.0.1:{ports['kafka']['port']}"},
-        "stream": {"plugin": engine},
-        "features": {"redis": {"port": ports["redis"]["port"]}},
-        "target": {
-            "redis": {"port": ports["redis"]["port"]},
-            "elasticsearch": {"url": f"http://127.0.0.1:{ports['elasticsearch']['port']}"},
-        },
-    }
-    if engine == "flink":
-        document["service"]["flink"] = {"plugin": "flink"}
-    return dump(document)
-
-
-def _free(usual: dict[str, int]) -> dict[str, int]:
-    """The usual ports where nobody has them, else others."""
-    return {name: port if _is_free(port) else _any() for name, port in usual.items()}
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def _any() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def install(shop: Shop, settings: Settings, tell: Callable[[str], None]) -> None:
@@ -84,9 +22,8 @@ def install(shop: Shop, settings: Settings, tell: Callable[[str], None]) -> None
     from retaild.runtime.services.software import install as fetch
 
     services = Services(settings, shop.data, PluginRegistry.load(shop.data))
-    used = {instance.plugin for _, _, instance in settings.instances()}
-    for name, spec in services.specs().items():
-        for software in spec.software if name in used else ():
+    for wanted in services.needed().values():
+        for software in wanted:
             fetch(software, services.software_dir, tell)
 
 
@@ -103,10 +40,22 @@ Outcome = tuple[bool, str]
 
 def checks(shop: Shop) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """What only this profile can show."""
+    choice = shop.choice
     yield "every service answers", lambda: _services(shop)
-    yield "the log is in Kafka, every line of it", lambda: _log(shop)
-    yield "Redis has everyone's recommendations", lambda: _redis(shop)
-    yield "Elasticsearch finds what is typed wrong", lambda: _search(shop)
+    if choice.has("kafka"):
+        yield "the log is in Kafka, every line of it", lambda: _log(shop)
+    if choice.has("redis"):
+        yield "Redis has everyone's recommendations", lambda: _redis(shop)
+        yield "Redis has everyone's features", lambda: _features(shop)
+    if choice.has("elasticsearch"):
+        yield "Elasticsearch finds what is typed wrong", lambda: _search(shop)
+        yield "Elasticsearch has everyone's recommendations", lambda: _published(shop)
+    if choice.has("hive"):
+        yield "the Metastore knows the lake's tables", lambda: _metastore(shop)
+    if choice.has("nifi"):
+        yield "NiFi brought the assumed costs", lambda: _brought(shop, "nifi", "silver.product")
+    if choice.has("flume"):
+        yield "Flume brought the assumed stock", lambda: _brought(shop, "flume", "silver.stock")
 
 
 def _services(shop: Shop) -> Outcome:
@@ -133,25 +82,53 @@ def _log(shop: Shop) -> Outcome:
 
 
 def _redis(shop: Shop) -> Outcome:
-    """As many as the server answers for, and the same slate for one of them."""
-    import redis
-
-    from retaild.api.service import password_file
-    from retaild.config.settings import load_settings
-
-    settings = load_settings(shop.config, shop.data.root)
-    own = settings.target["redis"].settings
-    password = password_file(shop.data.root / "service" / "redis").read_text("utf-8")
-    with redis.Redis(port=own["port"], password=password, decode_responses=True) as client:
+    """As many as the server answers for, a slate for one of them, and not for ever."""
+    client = _redis_client(shop)
+    with client:
         published = json.loads(str(client.get("retaild:recommendations:published")))
         key = str(client.srandmember("retaild:recommendations:ids"))
         slate = json.loads(str(client.get(f"retaild:recommendations:id:{key}")))
-    customers = shop.get("/api/v1/status")["figures"]["customers"]
+        hours = int(client.ttl(f"retaild:recommendations:id:{key}")) / 3600
+    customers = _customers(shop)
     found = [item["product_id"] for item in slate["recommendations"]]
-    return (
-        published["records"] >= customers - 1 and bool(found),
-        f"{published['records']:,} of {customers:,} customers; {key}: {', '.join(found[:3])} ...",
-    )
+    whole = published["records"] >= customers - 1 and bool(found) and 0 < hours <= 72
+    said = f"{published['records']:,} of {customers:,} customers, for {hours:.1f} h"
+    return whole, f"{said}; {key}: {', '.join(found[:3])} ..."
+
+
+def _features(shop: Shop) -> Outcome:
+    """Feast's keys are bytes that end with the project's name; ours begin with a prefix."""
+    client, found, lasting = _redis_client(shop, decode=False), 0, 0
+    with client:
+        for key in client.scan_iter(count=5000):
+            if not key.startswith(b"retaild:"):
+                found += key.endswith(b"retaild")
+                lasting += client.ttl(key) < 0
+    customers = _customers(shop)
+    return found >= customers and not lasting, f"{found:,} entities, {lasting} without an end"
+
+
+def _redis_client(shop: Shop, decode: bool = True) -> Any:
+    import redis
+
+    own = _settings(shop).target["redis"].settings
+    return redis.Redis(port=own["port"], password=_password(shop, "redis"), decode_responses=decode)
+
+
+def _settings(shop: Shop) -> Settings:
+    from retaild.config.settings import load_settings
+
+    return load_settings(shop.config, shop.data.root)
+
+
+def _password(shop: Shop, service: str) -> str:
+    from retaild.api.service import password_file
+
+    return password_file(shop.data.root / "service" / service).read_text("utf-8").strip()
+
+
+def _customers(shop: Shop) -> int:
+    return int(shop.get("/api/v1/status")["figures"]["customers"])
 
 
 def _search(shop: Shop) -> Outcome:
@@ -163,3 +140,49 @@ def _search(shop: Shop) -> Outcome:
         time.sleep(3)
     names = [product["name"] for product in answer["products"][:2]]
     return answer["total"] > 0, f"'haert hangin': {answer['total']} products, {'; '.join(names)}"
+
+
+def _published(shop: Shop) -> Outcome:
+    """Counted by Elasticsearch itself, under the name that others read."""
+    login = base64.b64encode(f"retaild:{_password(shop, 'elasticsearch')}".encode()).decode()
+    url = _settings(shop).target["elasticsearch"].settings["url"]
+    request = urllib.request.Request(
+        f"{url}/retaild-recommendations/_count", headers={"Authorization": f"Basic {login}"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        count = int(json.load(answer)["count"])
+    customers = _customers(shop)
+    return count >= customers - 1, f"{count:,} of {customers:,} customers"
+
+
+def _metastore(shop: Shop) -> Outcome:
+    """It looks for new tables every some seconds."""
+    for _ in range(20):
+        own = dict(figures(shop))["hive"]
+        tables = {key.removeprefix("tables_"): int(value) for key, value in own.items()
+                  if key.startswith("tables_")}  # fmt: skip
+        if {"silver", "gold"} <= set(tables):
+            break
+        time.sleep(1)
+    return {"silver", "gold"} <= set(tables), ", ".join(f"{n} in {k}" for k, n in tables.items())
+
+
+def _brought(shop: Shop, name: str, table: str) -> Outcome:
+    """The file was put nowhere else: what is in the table came by it."""
+    from retaild.api.lake import Lake
+    from retaild.demo.stages import row_count
+
+    left = [path.name for path in shop.dropbox(name).iterdir() if path.suffix == ".csv"]
+    rows = row_count(Lake(shop.data.lake), table)
+    return rows > 0 and not left, f"{rows:,} rows; left in its folder: {left or 'nothing'}"
+
+
+def figures(shop: Shop) -> list[tuple[str, dict[str, Any]]]:
+    """(service, its newest figures)."""
+    from retaild.runtime.state import State
+
+    return [
+        (row["name"].removeprefix("service."), dict(row["figures"] or {}))
+        for row in State(shop.data.state_db).workers()
+        if row["kind"] == "service"
+    ]

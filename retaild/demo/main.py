@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from retaild.config.settings import load_settings
 from retaild.demo import stages
 from retaild.demo.assumptions import Assumptions
 from retaild.demo.checks import Check, Subject, run_checks
+from retaild.demo.choice import Choice
 from retaild.demo.console import Console
+from retaild.demo.footprint import Footprint
 from retaild.demo.shop import Shop, free_port
 from retaild.runtime.state import State
 
@@ -23,15 +26,15 @@ def main(
     *,
     once: bool,
     profile: str = "edge",
-    engine: str = "spark",
+    choice: Choice | None = None,
 ) -> int:
     """Run; 0 if all is right, 1 if a check failed. Errors come as RetaildError."""
     usual = "retaild-demo" if profile == "edge" else f"retaild-{profile}"
     root = data or Path(tempfile.gettempdir()) / usual
-    shop, console = Shop(root, free_port(port), profile, engine), Console()
+    shop, console = Shop(root, free_port(port), profile, choice or Choice()), Console()
     console.say(f"retaild demo: a year of a real shop, in {root}\n")
     try:
-        summary = _run(shop, console)
+        summary, footprint = _run(shop, console)
         if not once:
             _stay(shop, console)
     except KeyboardInterrupt:
@@ -41,16 +44,27 @@ def main(
     except BaseException:
         shop.stop()
         raise
-    code = shop.stop()
-    stopped = Check("the daemon stops in order", code == 0, f"exit code {code}")
-    _say_check(console, stopped)
-    summary["checks"].append(_as_json(stopped))
+    for check in _stop(shop, footprint):
+        _say_check(console, check)
+        summary["checks"].append(_as_json(check))
+    summary["memory"] = footprint.summary()
     summary["ok"] = all(check["passed"] for check in summary["checks"])
     print(json.dumps(summary))
     return 0 if summary["ok"] else 1
 
 
-def _run(shop: Shop, console: Console) -> dict[str, Any]:
+def _stop(shop: Shop, footprint: Footprint) -> Iterator[Check]:
+    footprint.stop()
+    footprint.look()
+    began = time.monotonic()
+    code = shop.stop()
+    took = time.monotonic() - began
+    yield Check("the daemon stops in order", code == 0, f"exit code {code} after {took:.1f} s")
+    left = footprint.alive()
+    yield Check("nothing that it started still runs", not left, f"processes left: {left or 'none'}")
+
+
+def _run(shop: Shop, console: Console) -> tuple[dict[str, Any], Footprint]:
     began = time.monotonic()
     shop.lay_out()
     if shop.profile == "appliance":
@@ -58,7 +72,7 @@ def _run(shop: Shop, console: Console) -> dict[str, Any]:
             stages.install(shop, console)
         began = time.monotonic()
     with console.stage("start", "daemon started, from an empty directory"):
-        stages.start(shop)
+        footprint = stages.start(shop)
     assumptions = Assumptions.from_settings(load_settings(shop.config).demo)
     with console.stage("import", f"{stages.LINES:,} till lines through the watched folder"):
         stages.take_in_tills(shop, console)
@@ -76,8 +90,8 @@ def _run(shop: Shop, console: Console) -> dict[str, Any]:
     for check in run_checks(Subject(shop, assumed, assumptions)):
         _say_check(console, check)
         checks.append(_as_json(check))
-    return {
-        "ok": all(check["passed"] for check in checks),
+    summary = {
+        "profile": shop.profile,
         "seconds_to_answers": round(to_answers, 2),
         "seconds": console.seconds,
         "learning": {k: v.get("seconds") for k, v in refreshed["steps"].items()},
@@ -86,6 +100,23 @@ def _run(shop: Shop, console: Console) -> dict[str, Any]:
         "customers_with_answers": serving["customers"],
         "addresses": addresses(shop),
         "checks": checks,
+    }
+    if shop.profile == "appliance":
+        summary |= {"engine": shop.choice.engine, "services": _services(shop, footprint)}
+    return summary, footprint
+
+
+def _services(shop: Shop, footprint: Footprint) -> dict[str, Any]:
+    """How long each took until it answered, and the most that it took of the memory."""
+    from retaild.demo.cluster import figures
+
+    peaks = footprint.summary()["peak_mib_by_process"]
+    return {
+        name: {
+            "start_seconds": own.get("start_seconds"),
+            "peak_mib": peaks.get(f"service.{name}"),
+        }
+        for name, own in figures(shop)
     }
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 
 from retaild.api.errors import RetaildError
 from retaild.config.paths import DataDir
+from retaild.demo.choice import Choice, settings_text
 
 #: Marks a directory as the demo's own: only such a one is emptied.
 _MARK = ".retaild-demo"
@@ -57,9 +58,9 @@ class AnswerError(RetaildError):
 class Shop:
     root: Path
     port: int
-    #: "" or "edge": the embedded one; "appliance": with its servers, and the stream by `engine`.
+    #: "" or "edge": the embedded one; "appliance": with the servers of `choice`.
     profile: str = ""
-    engine: str = "spark"
+    choice: Choice = field(default_factory=Choice)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -73,6 +74,10 @@ class Shop:
     @property
     def inbox(self) -> Path:
         return self.root / "inbox"
+
+    def dropbox(self, name: str) -> Path:
+        """A folder into which files are put; who takes them from there goes by its name."""
+        return (self.inbox / name).absolute()
 
     @property
     def url(self) -> str:
@@ -91,8 +96,8 @@ class Shop:
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
         (self.root / _MARK).touch()
-        for name in ("tills", "assumption"):
-            (self.inbox / name).mkdir(parents=True)
+        for name in ("tills", "assumption", "nifi", "flume"):
+            self.dropbox(name).mkdir(parents=True)
         template = (resources.files("retaild.demo") / "retaild.toml").read_text("utf-8")
         values = {
             "port": self.port,
@@ -104,23 +109,23 @@ class Shop:
             self._lay_out_appliance()
 
     def _lay_out_appliance(self) -> None:
-        from retaild.demo.cluster import settings_text
         from retaild.runtime.profiles import FILE, text_of
 
         parts = self.root / "conf.d"
         parts.mkdir()
         (parts / FILE).write_text(text_of("appliance"), "utf-8")
-        (parts / "60-demo.toml").write_text(settings_text(self.engine), "utf-8")
+        (parts / "60-demo.toml").write_text(settings_text(self.choice, self), "utf-8")
 
     def put(self, file: Path, box: str, name: str = "") -> None:
         """Put a file into an inbox the way an export should: whole, by renaming."""
         part = self.root / f"{file.name}.part"
         shutil.copyfile(file, part)
-        part.rename(self.inbox / box / (name or file.name))
+        part.rename(self.dropbox(box) / (name or file.name))
 
     # -- the daemon ----------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self) -> int:
+        """Its pid."""
         command = [sys.executable, "-m", "retaild.daemon", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -131,6 +136,7 @@ class Shop:
                 # Ctrl-C is for the demo, which stops its daemon in order.
                 start_new_session=True,
             )
+        return self.process.pid
 
     def check_alive(self) -> None:
         """Raises DaemonDiedError."""

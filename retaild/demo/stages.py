@@ -13,6 +13,7 @@ from retaild.api.lake import Lake
 from retaild.config.settings import load_settings
 from retaild.demo.assumptions import AssumedRows, Assumptions, write_assumptions
 from retaild.demo.console import Console
+from retaild.demo.footprint import Footprint
 from retaild.demo.shop import Shop
 from retaild.runtime.state import State
 
@@ -64,15 +65,23 @@ def install(shop: Shop, console: Console) -> None:
     cluster.install(shop, load_settings(shop.config, shop.data.root), console.say)
 
 
-def start(shop: Shop) -> None:
-    """Start the daemon and wait until it answers, and its servers with it."""
-    shop.start()
+def start(shop: Shop) -> Footprint:
+    """Start the daemon and wait until it answers, and its servers with it; what it takes."""
+    footprint = Footprint(shop.start(), lambda: _workers(shop))
+    footprint.start()
     wait_until(shop, "the server answered", lambda: shop.answers("/health/live"))
     if shop.profile == "appliance":
         from retaild.demo import cluster
 
         settings = load_settings(shop.config, shop.data.root)
         wait_until(shop, "every service answered", lambda: cluster.running(shop, settings))
+    return footprint
+
+
+def _workers(shop: Shop) -> dict[str, int | None]:
+    if not shop.data.state_db.exists():
+        return {}
+    return {row["name"]: row["pid"] for row in State(shop.data.state_db).workers()}
 
 
 def take_in_tills(shop: Shop, console: Console) -> None:
@@ -91,8 +100,7 @@ def _progressed(lake: Lake, console: Console) -> bool:
 def take_in_the_rest(shop: Shop, assumptions: Assumptions) -> AssumedRows:
     """The assumed costs and stock, and an export that is broken in seven ways."""
     rows = write_assumptions(till_file(), shop.root / "assumed", assumptions)
-    for name in ("products.csv", "stock.csv"):
-        shop.put(shop.root / "assumed" / name, "assumption")
+    _bring_in(shop, "products.csv", "stock.csv")
     shop.put(broken_file(), "tills")
     lake = Lake(shop.data.lake)
     wanted = {"silver.product": rows.products, "silver.stock": rows.stock, "silver.dead_letter": 7}
@@ -102,6 +110,18 @@ def take_in_the_rest(shop: Shop, assumptions: Assumptions) -> AssumedRows:
         lambda: all(row_count(lake, table) >= count for table, count in wanted.items()),
     )
     return rows
+
+
+def _bring_in(shop: Shop, products: str, stock: str) -> None:
+    """By NiFi and by Flume where these are on; a Flume agent takes lines, and no heading."""
+    assumed = shop.root / "assumed"
+    shop.put(assumed / products, "nifi" if shop.choice.has("nifi") else "assumption")
+    if not shop.choice.has("flume"):
+        shop.put(assumed / stock, "assumption")
+        return
+    lines = assumed / f"lines-{stock}"
+    lines.write_text((assumed / stock).read_text("utf-8").partition("\n")[2], "utf-8")
+    shop.put(lines, "flume")
 
 
 def row_count(lake: Lake, table: str) -> int:
