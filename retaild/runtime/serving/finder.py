@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 
 #: A person who types waits no longer than this for the engine.
 PATIENCE = 0.6
+#: A list of proposals is narrowed down to so many products at most.
+MATCHING = 10_000
 #: After a failure the engine is left alone for so long.
 PAUSE = 5.0
 
@@ -89,6 +91,13 @@ class ProductFinder:
             if found is not None:
                 return {"products": self._shop.described(found.ids), "total": found.total}
         return self._shop.products(q, category, limit, offset)
+
+    async def matching(self, q: str) -> frozenset[str]:
+        """Ids of all products that the engine finds; none where there is no engine to ask."""
+        if self._index is None or not q.strip() or not self._index.usable:
+            return frozenset()
+        found = await self._index.search(q, None, MATCHING, 0)
+        return frozenset(found.ids) if found is not None else frozenset()
 
     def warm(self) -> None:
         if self._index is not None:

@@ -7,7 +7,7 @@ event loop's thread; proposals are read from the state in a thread of their own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from retaild.api.bus import Entry
@@ -37,12 +37,21 @@ _EMIT_SECONDS = 20.0
 
 
 class Prices:
-    """`model` gives the price model in service, if there is one."""
+    """`model` gives the price model in service, if there is one; `matching` the products that a
+    search engine finds for what people type, beside those whose name or id has the words.
+    """
 
-    def __init__(self, engine: Engine, state: State, model: Callable[[], Loaded | None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        state: State,
+        model: Callable[[], Loaded | None],
+        matching: Callable[[str], Awaitable[Collection[str]]],
+    ) -> None:
         self._engine = engine
         self._state = state
         self._model = model
+        self._matching = matching
         self._present = _PresentPrices(engine)
 
     @property
@@ -120,10 +129,9 @@ class Prices:
     async def proposals(
         self, state: str = "open", q: str = "", sort: str = "", limit: int = 50, offset: int = 0
     ) -> dict[str, Any]:
-        """A page of proposals. `q` is looked for in id and name; `sort`: see SORTS."""
-        return await asyncio.to_thread(
-            _page, self._state, "" if state == "all" else state, q, sort, limit, offset
-        )
+        """A page of proposals. `q` is looked for as products are; `sort`: see SORTS."""
+        wanted, found = "" if state == "all" else state, await self._matching(q)
+        return await asyncio.to_thread(_page, self._state, wanted, (q, found), sort, limit, offset)
 
     async def proposal(self, proposal_id: str) -> dict[str, Any]:
         """Raises UnknownProposalError."""
@@ -294,11 +302,17 @@ SORTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 }
 
 
-def _page(state: State, wanted: str, q: str, sort: str, limit: int, offset: int) -> dict[str, Any]:
+def _page(
+    state: State, wanted: str, q: tuple[str, Collection[str]], sort: str, limit: int, offset: int
+) -> dict[str, Any]:
+    """`q`: what was typed, and the products that a search engine found for it."""
     rows = state.proposals(wanted)
-    words = q.casefold().split()
-    if words:
-        rows = [row for row in rows if all(word in _text(row) for word in words)]
+    typed, found = q
+    if words := typed.casefold().split():
+        rows = [
+            row for row in rows
+            if row["product_id"] in found or all(word in _text(row) for word in words)
+        ]  # fmt: skip
     name = sort.removeprefix("-")
     if name in SORTS:
         rows.sort(key=SORTS[name], reverse=sort.startswith("-"))

@@ -113,6 +113,7 @@ def build(context: Context) -> Services:
     vitals.doors = {"api": api_door, "pages": page_door}
     price_models = PriceModels(follower(context, "price"))
     shop = Shop(engine)
+    finder = ProductFinder(shop, _index(context))
     return Services(
         context=context,
         engine=engine,
@@ -121,8 +122,8 @@ def build(context: Context) -> Services:
         door=api_door,
         page_door=page_door,
         shop=shop,
-        finder=ProductFinder(shop, _index(context)),
-        prices=Prices(engine, context.state, lambda: price_models.loaded),
+        finder=finder,
+        prices=Prices(engine, context.state, lambda: price_models.loaded, finder.matching),
         decider=Decider(engine, writer, partial(_decisions, context)),
         admin=Admin(context),
         vitals=vitals,

@@ -101,6 +101,21 @@ def test_a_slow_engine_is_not_waited_for() -> None:
     asyncio.run(ask())
 
 
+def test_price_proposals_are_narrowed_down_by_what_the_engine_finds() -> None:
+    async def ask() -> None:
+        engine, clock = Engine(), Clock()
+        finder = _finder(engine, clock)
+        assert await finder.matching("glass") == {"a", "unknown", "b"}
+        assert await finder.matching("  ") == frozenset()
+        assert engine.asked == ["glass"]
+        await finder.close()
+        away = _finder(Engine(away=True), clock)
+        assert await away.matching("glass") == frozenset()
+        await away.close()
+
+    asyncio.run(ask())
+
+
 def test_it_is_warm_before_anybody_asks() -> None:
     async def ask() -> None:
         engine = Engine()
