@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from retaild_plugins.cluster.elasticsearch.config import (
@@ -99,6 +102,30 @@ def test_a_new_publication_replaces_the_old_and_a_failed_one_changes_nothing(
     target.publish("products", _products(["ONLY THIS"]))
     assert target.search("glass", None, 10, 0).total == 0
     assert target.search("only", None, 10, 0).total == 1
+
+
+def test_whoever_searches_meanwhile_finds_a_whole_publication(target: ElasticsearchTarget) -> None:
+    """1,200 records go in three bulk requests; the alias moves when the last one is in."""
+    many, few = _products(["GLASS"] * 1200), _products(["GLASS"] * 700)
+    target.publish("products", many)
+    totals, ended = list[int](), threading.Event()
+
+    def search() -> None:
+        while not ended.is_set():
+            with suppress(TransientError):  # slower than half a second: a busy machine's
+                totals.append(target.search("glass", None, 1, 0).total)
+
+    with ThreadPoolExecutor(1) as pool:
+        searching = pool.submit(search)
+        for records in (few, many, few):
+            assert target.publish("products", records) == len(records)
+        ended.set()
+        searching.result()
+    assert len(totals) > 10
+    assert set(totals) <= {700, 1200}
+    assert target._client is not None
+    (index,) = target._client.indices.get(index="retaild-products*")
+    assert index.startswith("retaild-products-")
 
 
 def test_a_wrong_password_and_a_server_that_is_away_are_told_apart(
