@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from retaild_plugins.cluster.hive.config import HiveServiceConfig
 from retaild_plugins.cluster.hive.plugin import SOFTWARE, SPARK, retaild_services
 
@@ -16,6 +18,8 @@ from retaild.api import BuildContext, Lake, ServiceSpec
 from retaild.runtime.services.keeper import Keeper
 from retaild.testing.batch import MONDAY, line, write_silver
 from retaild.testing.service import ServiceConformance, free_ports, running
+
+from .postgres import postgres, program, query
 
 _ASK = Path(__file__).with_name("_ask.py")
 
@@ -79,3 +83,26 @@ def test_tables_of_the_lake_are_known_by_name(
         until(keeper, {"tables_silver": 1.0, "tables_gold": 1.0})
     with running(spec, config, context) as keeper:
         until(keeper, {"tables_silver": 1.0, "tables_gold": 1.0})
+
+
+@pytest.mark.skipif(program("initdb") is None, reason="there is no PostgreSQL (postgresql-15)")
+def test_names_are_kept_in_postgresql(spec: ServiceSpec, context: BuildContext) -> None:
+    """In an empty database at first; a restart that has lost its own directory finds them there."""
+    lake = Lake(context.lake_dir)
+    write_silver(lake, [line(MONDAY, "R1", "2", "1.50")])
+    port, store = free_ports(2)
+    config = HiveServiceConfig(
+        port=port, look_seconds=1, postgres=f"127.0.0.1:{store}/metastore", postgres_user="hive",
+        postgres_password=SecretStr("s3cret of hive"),
+    )  # fmt: skip
+    with postgres(store, "s3cret of hive"):
+        with running(spec, config, context) as keeper:
+            until(keeper, {"tables_silver": 1.0})
+            assert ask(context, port, "SELECT COUNT(*) FROM silver.sale") == "1"
+        assert not (context.state_dir / "store").exists(), "it used files of its own"
+        tables = 'SELECT "NAME", "TBL_NAME" FROM "TBLS" JOIN "DBS" USING ("DB_ID")'
+        assert query(store, "s3cret of hive", tables) == "silver|sale"
+        shutil.rmtree(context.state_dir)
+        with running(spec, config, context) as keeper:
+            until(keeper, {"tables_silver": 1.0})
+        assert query(store, "s3cret of hive", tables) == "silver|sale"
