@@ -31,7 +31,13 @@ if TYPE_CHECKING:
     )
     from retaild.api.stream import StreamProcessor, StreamProcessorSpec, StreamProgress
     from retaild.api.target import DeployTarget, DeployTargetSpec, Searchable
-    from retaild.api.trainer import Trainer, TrainerSpec, TrainingContext, TrainingResult
+    from retaild.api.trainer import (
+        BatchScorer,
+        Trainer,
+        TrainerSpec,
+        TrainingContext,
+        TrainingResult,
+    )
 
 _MODULES = {
     "retaild.api.alert": "Alert AlertSink AlertSinkSpec Notification Severity",
@@ -49,7 +55,7 @@ _MODULES = {
     ),
     "retaild.api.stream": "StreamProcessor StreamProcessorSpec StreamProgress",
     "retaild.api.target": "DeployTarget DeployTargetSpec Searchable",
-    "retaild.api.trainer": "Trainer TrainerSpec TrainingContext TrainingResult",
+    "retaild.api.trainer": "BatchScorer Trainer TrainerSpec TrainingContext TrainingResult",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
@@ -61,6 +67,7 @@ __all__ = [
     "BatchEngine",
     "BatchEngineSpec",
     "BatchResult",
+    "BatchScorer",
     "BuildContext",
     "Bus",
     "BusSpec",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from retaild.api.base import Spec
 from retaild.api.feature import FeatureBackend
@@ -62,6 +62,36 @@ class Trainer(Protocol):
         """The model for serving: a `serving.Recommender` or `pricing.PriceModel`.
 
         Imports nothing heavy (numpy is fine; pandas, sklearn, mlflow are not) and uses one thread.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A product for a customer; `reason` and `source` as in `recommender.Recommendation`."""
+
+    product_id: str
+    score: float
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """A customer's products, the best first, each once."""
+
+    customer_id: str
+    offers: Sequence[Offer]
+
+
+@runtime_checkable
+class BatchScorer(Protocol):
+    """A trainer of recommenders that can also rank for everybody in one go, say on a cluster."""
+
+    def score_all(self, artifact: Path, lake: Lake, count: int, now: float) -> Iterator[Slate]:
+        """A slate for each customer the model knows, `count` products at most.
+
+        `now` (seconds UTC): what was sold later does not count. The shop's rules (stock, what is
+        excluded, categories) are the caller's: ask for more than are needed.
         """
 
 

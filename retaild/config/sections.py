@@ -267,6 +267,12 @@ class RecommendationsSection(Section):
     excluded_categories: tuple[str, ...] = Field(
         default=(), description="Categories that are never recommended."
     )
+    published_by: str = Field(
+        default="",
+        description="A trainer whose champion ranks everybody in one batch for what the job "
+        "`publish` publishes; it must be able to (`spark` is). Empty: published is what the "
+        "server answers.",
+    )
 
 
 class JobSection(Section):

@@ -150,6 +150,17 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _publishes_by_a_trainer(self) -> Settings:
+        name = self.recommendations.published_by
+        found = self.trainer.get(name)
+        if name and (found is None or not found.enabled):
+            raise ValueError(
+                f"recommendations.published_by names {name!r}, but there is no trainer "
+                f"[trainer.{name}]"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _drop_disabled(self) -> Settings:
         for kind in MANY_PLUGINS:
             instances: dict[str, PluginInstance] = getattr(self, kind)

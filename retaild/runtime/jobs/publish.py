@@ -1,6 +1,7 @@
 """Job `publish`: everybody's recommendations and all products, to the configured targets.
 
-It answers as the server would: from the same snapshot, log and champion, with the same code.
+It answers as the server would: from the same snapshot, log and champion, with the same code; or,
+with `recommendations.published_by`, as that trainer's champion ranks everybody in one batch.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from retaild.runtime.serving.engine import Engine
 
+#: Gives the records of a data set, each time from the first.
+Records = Callable[[], Iterator[Record]]
 #: How long the log's tail may take to be read.
 READY_SECONDS = 600.0
 #: What the shop pays is nobody's business outside.
@@ -52,12 +55,31 @@ async def _run(context: JobContext) -> dict[str, Any]:
         return {"targets": {}}
     context.progress(0.0, "reading snapshot and log")
     async with _ready_engine(context) as engine:
+        if trainer := context.settings.recommendations.published_by:
+            return _publish_batch(context, engine, trainer)
         if engine.loaded is None:
             raise MissingDataError(
                 "There is no champion to ask for recommendations yet.",
                 hint="Run `retaildctl job run refresh` first.",
             )
-        return _publish_all(context, engine)
+        done = _publish_all(context, engine, lambda: _recommendations(engine))
+        return {"targets": done, "model_version": engine.version}
+
+
+def _publish_batch(context: JobContext, engine: Engine, trainer: str) -> dict[str, Any]:
+    from retaild.runtime.jobs.batch_slates import batch_slates
+
+    context.progress(0.0, f"{trainer} ranks for everybody")
+    began = time.monotonic()
+    with batch_slates(context, engine, trainer) as slates:
+        scoring = {
+            "trainer": trainer,
+            "customers": slates.scored,
+            "others": slates.rest,
+            "seconds": round(time.monotonic() - began, 3),
+        }
+        done = _publish_all(context, engine, slates.records)
+        return {"targets": done, "model_version": slates.champion.version, "batch": scoring}
 
 
 @asynccontextmanager
@@ -82,14 +104,15 @@ async def _ready_engine(context: JobContext) -> AsyncIterator[Engine]:
             await background.stop()
 
 
-def _publish_all(context: JobContext, engine: Engine) -> dict[str, Any]:
+def _publish_all(context: JobContext, engine: Engine, slates: Records) -> dict[str, Any]:
+    """A result per target."""
     results: dict[str, Any] = {}
     failed: dict[str, str] = {}
     for place, name in enumerate(sorted(context.settings.target)):
         context.progress(place / len(context.settings.target), f"publishing to {name}")
         began = time.monotonic()
         try:
-            results[name] = _publish(context, engine, name)
+            results[name] = _publish(context, engine, slates, name)
         except RetaildError as error:
             failed[name] = str(error)
             results[name] = {"error": str(error)}
@@ -97,22 +120,22 @@ def _publish_all(context: JobContext, engine: Engine) -> dict[str, Any]:
     if failed:
         context.state.save_run(context.run_id, result={"targets": results})
         raise NotPublishedError(failed)
-    return {"targets": results, "model_version": engine.version}
+    return results
 
 
-def _publish(context: JobContext, engine: Engine, name: str) -> dict[str, Any]:
+def _publish(context: JobContext, engine: Engine, slates: Records, name: str) -> dict[str, Any]:
     target: DeployTarget = context.build("target", name)
     with closing_always(target, name):
         target.open()
-        return {dataset: target.publish(dataset, records(engine, dataset)) for dataset in DATASETS}
-
-
-def records(engine: Engine, dataset: Dataset) -> Iterator[Record]:
-    """One by one: a large shop's do not have to be in memory at once."""
-    return _recommendations(engine) if dataset == "recommendations" else _products(engine)
+        sets: dict[Dataset, Records] = {
+            "recommendations": slates,
+            "products": lambda: _products(engine),
+        }
+        return {dataset: target.publish(dataset, sets[dataset]()) for dataset in DATASETS}
 
 
 def _recommendations(engine: Engine) -> Iterator[Record]:
+    """One by one: a large shop's do not have to be in memory at once."""
     for customer_id in engine.facts.customers.by_recency():
         yield Record(customer_id, json.loads(engine.answer(customer_id, engine.count).body))
 

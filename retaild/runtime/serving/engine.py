@@ -107,6 +107,21 @@ class Engine:
         state = self.facts.customers.state(customer_id) if customer_id else None
         return self._offers(state, basket, count)
 
+    def ruled_slate(
+        self, customer_id: str, offers: Sequence[Recommendation], count: int
+    ) -> list[Recommendation]:
+        """Offers that were ranked elsewhere, by the shop's rules; filled up by the own model."""
+        state = self.facts.customers.state(customer_id)
+        basket = () if state is None else tuple(state.basket)
+        known = len(self.facts.products.catalogue.price)
+        kept = self._ruled([o for o in offers if o.product < known], basket, count)
+        if len(kept) < count:
+            taken = {offer.product for offer in kept}
+            own = self._offers(state, basket, SPARE * count)
+            more = [offer for offer in own if offer.product not in taken]
+            kept = self._ruled([*kept, *more], basket, count)
+        return kept
+
     def similar(self, product: int, count: int) -> list[Recommendation]:
         found = self._recommender.similar(product, count)
         return [o for o in found if self._may_offer(o.product) and o.product != product]

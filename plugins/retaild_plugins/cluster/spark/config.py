@@ -43,6 +43,28 @@ class SparkStreamConfig(SparkConfig):
     )  # fmt: skip
 
 
+class SparkTrainerConfig(SparkConfig):
+    heap_mib: int = Field(
+        default=1536, ge=512, le=262_144,
+        description="Memory of the driver's Java heap, in MiB. With `local` it does all the work.",
+    )  # fmt: skip
+    rank: int = Field(default=32, ge=2, le=256, description="Numbers that a factor has.")
+    iterations: int = Field(default=10, ge=1, le=50, description="Rounds of ALS.")
+    alpha: float = Field(
+        default=10.0, gt=0, description="How much surer a further receipt makes it (Hu et al.)."
+    )
+    regularisation: float = Field(default=0.05, gt=0, description="MLlib's regParam.")
+    holdout_weeks: int = Field(
+        default=4, ge=1, le=26, description="Newest calendar weeks, kept back to judge the model."
+    )
+    minimum_receipts: int = Field(
+        default=200, ge=10, description="With fewer receipts before those weeks it does not train."
+    )
+    maximum_cases: int = Field(
+        default=4000, ge=50, description="Customers, at most, that judge the model."
+    )
+
+
 class SparkServiceConfig(Config):
     port: int = Field(default=7077, ge=1, le=65535, description="Port of the master.")
     worker_port: int = Field(default=7078, ge=1, le=65535, description="Port of the worker.")

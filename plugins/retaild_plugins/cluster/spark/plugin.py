@@ -1,4 +1,4 @@
-"""Registers what runs on Spark: batch engine, stream processor, and a cluster as a service."""
+"""Registers what runs on Spark: batch engine, stream processor, trainer, a cluster as a service."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from retaild.api import (
     Software,
     StreamProcessor,
     StreamProcessorSpec,
+    Trainer,
+    TrainerSpec,
     hookimpl,
 )
 from retaild.api.service import Maven, Pip
@@ -21,6 +23,7 @@ from retaild_plugins.cluster.spark.config import (
     SparkConfig,
     SparkServiceConfig,
     SparkStreamConfig,
+    SparkTrainerConfig,
 )
 
 _HERE = Path(__file__).parent
@@ -43,6 +46,12 @@ def _stream(config: SparkStreamConfig, context: BuildContext) -> StreamProcessor
     from retaild_plugins.cluster.spark.stream.processor import SparkProcessor
 
     return SparkProcessor(config, context)
+
+
+def _trainer(config: SparkTrainerConfig, context: BuildContext) -> Trainer:
+    from retaild_plugins.cluster.spark.als.trainer import AlsTrainer
+
+    return AlsTrainer(config, context)
 
 
 def _service(config: SparkServiceConfig, context: BuildContext) -> Service:
@@ -76,6 +85,21 @@ def retaild_stream_processors() -> Sequence[StreamProcessorSpec]:
             build=_stream,
             software=(SOFTWARE,),
             supports=frozenset({"Map", "Filter", "Dedup", "Window", "Emit"}),
+        )
+    ]
+
+
+@hookimpl
+def retaild_trainers() -> Sequence[TrainerSpec]:
+    return [
+        TrainerSpec(
+            name="spark",
+            summary="MLlib's ALS and habits, learned on Spark and served without it.",
+            config=SparkTrainerConfig,
+            build=_trainer,
+            requires=("numpy", "pyarrow"),
+            software=(SOFTWARE,),
+            produces="recommender",
         )
     ]
 

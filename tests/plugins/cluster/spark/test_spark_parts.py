@@ -27,7 +27,7 @@ from retaild.testing.plugin import check_sample, specs_in
 from retaild.testing.stream import entry, sale
 
 FOLDER = Path(plugin.__file__).parent
-KINDS = {"service", "batch", "stream"}
+KINDS = {"trainer", "service", "batch", "stream"}
 HOUR = 3_600_000_000
 
 

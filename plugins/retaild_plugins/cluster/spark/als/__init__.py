@@ -1,0 +1,1 @@
+"""The trainer: MLlib's ALS on the lake, served from plain arrays without Java."""
