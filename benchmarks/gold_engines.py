@@ -1,17 +1,23 @@
 """The gold tables on DuckDB and on Spark, at once, ten and a hundred times the demo's data.
 
-    python -m benchmarks.gold_engines SOFTWARE [--sizes 1 10] [--heap-mib 2048]
+    python -m benchmarks.gold_engines SOFTWARE [--sizes 1 10 100] [--memory-mib 8192]
+        [--limit-seconds 240]
 
 SOFTWARE: where `retaildctl service install spark` put it. Every copy of the shop has customers,
-products and receipts of its own, in the same year. Each engine has a process of its own; opening
-(Java's start) is told apart. Prints JSON: seconds, peak memory of the process and its children, and
-rows of every gold table, which must agree.
+products and receipts of its own, in the same year. Each engine has a process of its own and as much
+memory (DuckDB's limit, Spark's heap); opening (Java's start) is told apart. Who needs longer than
+the limit is ended, who runs out of memory ends by itself: either is told, and larger sizes are not
+tried with it. Prints JSON, a size a time: seconds, peak memory of the process and its children, and
+rows of every gold table, which must agree; at last the size from which Spark is faster, None if it
+is at none.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,8 +38,9 @@ _COPIED = ("event_id", "product_id", "receipt_id", "customer_id")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("software", type=Path)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10])
-    parser.add_argument("--heap-mib", type=int, default=2048)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--memory-mib", type=int, default=8192)
+    parser.add_argument("--limit-seconds", type=float, default=240.0)
     parser.add_argument("--engine", help="(one run; used by itself)")
     parser.add_argument("--lake", type=Path, help="(one run; used by itself)")
     options = parser.parse_args()
@@ -46,13 +53,42 @@ def main() -> None:
         root = Path(directory)
         imported(root / "shop")
         shop = Lake(root / "shop" / "lake").dataset("silver.sale").to_table()
-        for size in options.sizes:
+        seconds: dict[int, dict[str, float]] = {}
+        running = ["duckdb", "spark"]
+        for size in sorted(options.sizes):
+            began = time.monotonic()
             lake = multiplied(shop, size, root / f"lake{size}")
-            found = {name: _run(name, lake, options) for name in ("duckdb", "spark")}
-            rows = [engine.pop("rows") for engine in found.values()]
-            assert rows[0] == rows[1], rows
-            figures = {"size": size, "lines": shop.num_rows * size, **found}
-            print(json.dumps(figures, indent=1), flush=True)
+            made = time.monotonic() - began
+            found = {name: _run(name, lake, options) for name in running}
+            shutil.rmtree(lake.root)
+            running = [name for name in running if "failed" not in found[name]]
+            rows = [found[name].pop("rows") for name in running]
+            assert rows[1:] == rows[:-1], rows
+            seconds[size] = {name: found[name]["seconds"] for name in running}
+            figures = {"size": size, "lines": shop.num_rows * size, "made_seconds": round(made, 1)}
+            print(json.dumps({**figures, **found}, indent=1), flush=True)
+        print(json.dumps({"spark_faster_from": crossing(seconds)}))
+
+
+def crossing(seconds: dict[int, dict[str, float]]) -> float | None:
+    """The size at which both take as long, between two that were measured (straight in logarithms).
+
+    A size that only Spark came through with counts as one where it is faster.
+    """
+    before: tuple[int, float] | None = None
+    for size, took in sorted(seconds.items()):
+        if "spark" not in took:
+            return None
+        if "duckdb" not in took:
+            return float(size)
+        ratio = math.log(took["spark"] / took["duckdb"])
+        if ratio <= 0:
+            if before is None:
+                return float(size)
+            share = before[1] / (before[1] - ratio)
+            return round(float(before[0] * (size / before[0]) ** share), 1)
+        before = size, ratio
+    return None
 
 
 def multiplied(shop: pa.Table, size: int, root: Path) -> Lake:
@@ -75,9 +111,20 @@ def _marked(values: pa.ChunkedArray, number: int) -> pa.ChunkedArray:
 def _run(engine: str, lake: Lake, options: argparse.Namespace) -> dict[str, Any]:
     command = [
         sys.executable, "-m", "benchmarks.gold_engines", str(options.software),
-        "--engine", engine, "--lake", str(lake.root), "--heap-mib", str(options.heap_mib),
+        "--engine", engine, "--lake", str(lake.root), "--memory-mib", str(options.memory_mib),
     ]  # fmt: skip
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    with tempfile.TemporaryFile("w+") as said:
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=said, text=True,
+                timeout=options.limit_seconds,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return {"failed": f"not done after {options.limit_seconds:g} s"}
+        if done.returncode:
+            said.seek(0)
+            last = [line.strip() for line in said if "Error" in line or "Exception" in line]
+            return {"failed": (last or [f"code {done.returncode}"])[-1][:300]}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -110,11 +157,11 @@ def _engine(options: argparse.Namespace) -> BatchEngine:
         from retaild_plugins.batch.duckdb.config import DuckDBConfig
         from retaild_plugins.batch.duckdb.engine import DuckDBEngine
 
-        return DuckDBEngine(DuckDBConfig(memory_mib=options.heap_mib), context)
+        return DuckDBEngine(DuckDBConfig(memory_mib=options.memory_mib), context)
     from retaild_plugins.cluster.spark.batch import SparkEngine
     from retaild_plugins.cluster.spark.config import SparkConfig
 
-    return SparkEngine(SparkConfig(heap_mib=options.heap_mib), context)
+    return SparkEngine(SparkConfig(heap_mib=options.memory_mib), context)
 
 
 if __name__ == "__main__":
