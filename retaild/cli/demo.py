@@ -25,7 +25,7 @@ from retaild.cli.session import Session
 )  # fmt: skip
 @click.option(
     "--without", default="", metavar="NAMES",
-    help="Servers of the appliance to leave out, comma between: kafka, redis, elasticsearch.",
+    help="Parts of the appliance to leave out, comma between: kafka, redis, elasticsearch, mllib.",
 )  # fmt: skip
 @click.option(
     "--with", "extra", default="", metavar="NAMES",

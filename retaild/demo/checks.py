@@ -126,18 +126,20 @@ def _holds_card(path: Path) -> bool:
 
 
 def models_beat_the_baselines(subject: Subject) -> Outcome:
+    """Of each trainer that ships with the edge; what the appliance adds is looked at there."""
     said, passed = [], True
-    for model in subject.shop.get("/api/v1/models")["models"]:
+    models = {model["name"]: model for model in subject.shop.get("/api/v1/models")["models"]}
+    for name in ("recommender", "price"):
+        model = models[name]
         champion = next(v for v in model["versions"] if v["role"] == "champion")
         metric = model["primary_metric"]
         value = champion["metrics"][metric]
         best = (max if model["greater_is_better"] else min)(
             metrics[metric] for metrics in model["baselines"].values()
         )
-        better = value > best if model["greater_is_better"] else value < best
-        passed &= better
-        said.append(f"{model['name']}: {metric} {value:.4f}, best plain baseline {best:.4f}")
-    return passed and len(said) == 2, "; ".join(said)
+        passed &= value > best if model["greater_is_better"] else value < best
+        said.append(f"{name}: {metric} {value:.4f}, best plain baseline {best:.4f}")
+    return passed, "; ".join(said)
 
 
 def nobody_is_offered_what_is_sold_out(subject: Subject) -> Outcome:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ENGINES = ("spark", "flink", "embedded")
 #: Those that read the log from a topic.
 _READ_KAFKA = ("spark", "flink")
-#: Servers that the profile has, and may do without.
-USUAL = ("kafka", "redis", "elasticsearch")
+#: Parts that the demo has, and may do without: servers of the profile, and MLlib's model.
+USUAL = ("kafka", "redis", "elasticsearch", "mllib")
 #: Servers that it has not, and may have: where files come in, and who knows the lake by name.
 EXTRA = ("hive", "nifi", "flume")
 #: Where fetched servers are kept for the next demo; RETAILD_SOFTWARE names another place.
@@ -91,15 +91,17 @@ def settings_text(choice: Choice, shop: Shop) -> str:
         "service": {name: {"plugin": name, **own} for name, own in ports.items()},
     }
     for name in sorted(choice.without):
-        _merge(document, _OFF[name])
+        _merge(document, _OFF.get(name, {}))
     for name in ports:
         _merge(document, _on(name, ports, shop))
+    if choice.has("mllib"):
+        _merge(document, {"trainer": {"mllib": {"plugin": "spark"}}})
     if choice.engine == "flink":
         _merge(document, {"service": {"flink": {"plugin": "flink"}}})
     return dump(document)
 
 
-#: A part -> what its absence means for those that would use it.
+#: A server -> what its absence means for those that would use it.
 _OFF: dict[str, dict[str, Any]] = {
     "kafka": {"service": {"kafka": {"enabled": False}}, "bus": {"plugin": "embedded"}},
     "redis": {

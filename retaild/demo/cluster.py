@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from retaild.config.settings import Settings
 
@@ -49,7 +50,10 @@ def checks(shop: Shop) -> Iterator[tuple[str, Callable[[], Outcome]]]:
         yield "Redis has everyone's features", lambda: _features(shop)
     if choice.has("elasticsearch"):
         yield "Elasticsearch finds what is typed wrong", lambda: _search(shop)
-        yield "Elasticsearch has everyone's recommendations", lambda: _published(shop)
+        yield "Elasticsearch has everyone's recommendations", lambda: published(shop)
+        yield "Elasticsearch finds on the pricing page, too", lambda: _proposals(shop)
+    if choice.has("mllib"):
+        yield "MLlib's model is in MLflow", lambda: _mllib(shop)
     if choice.has("hive"):
         yield "the Metastore knows the lake's tables", lambda: _metastore(shop)
     if choice.has("nifi"):
@@ -83,7 +87,7 @@ def _log(shop: Shop) -> Outcome:
 
 def _redis(shop: Shop) -> Outcome:
     """As many as the server answers for, a slate for one of them, and not for ever."""
-    client = _redis_client(shop)
+    client = redis_client(shop)
     with client:
         published = json.loads(str(client.get("retaild:recommendations:published")))
         key = str(client.srandmember("retaild:recommendations:ids"))
@@ -98,7 +102,7 @@ def _redis(shop: Shop) -> Outcome:
 
 def _features(shop: Shop) -> Outcome:
     """Feast's keys are bytes that end with the project's name; ours begin with a prefix."""
-    client, found, lasting = _redis_client(shop, decode=False), 0, 0
+    client, found, lasting = redis_client(shop, decode=False), 0, 0
     with client:
         for key in client.scan_iter(count=5000):
             if not key.startswith(b"retaild:"):
@@ -108,14 +112,14 @@ def _features(shop: Shop) -> Outcome:
     return found >= customers and not lasting, f"{found:,} entities, {lasting} without an end"
 
 
-def _redis_client(shop: Shop, decode: bool = True) -> Any:
+def redis_client(shop: Shop, decode: bool = True) -> Any:
     import redis
 
-    own = _settings(shop).target["redis"].settings
+    own = settings_of(shop).target["redis"].settings
     return redis.Redis(port=own["port"], password=_password(shop, "redis"), decode_responses=decode)
 
 
-def _settings(shop: Shop) -> Settings:
+def settings_of(shop: Shop) -> Settings:
     from retaild.config.settings import load_settings
 
     return load_settings(shop.config, shop.data.root)
@@ -142,10 +146,40 @@ def _search(shop: Shop) -> Outcome:
     return answer["total"] > 0, f"'haert hangin': {answer['total']} products, {'; '.join(names)}"
 
 
-def _published(shop: Shop) -> Outcome:
+def _proposals(shop: Shop) -> Outcome:
+    """The words of a proposal's product with two letters of the longest one changed about."""
+    (proposal,) = shop.get("/api/v1/price-proposals?limit=1")["proposals"]
+    word = max(proposal["name"].split(), key=len)
+    typed = quote(word[:2] + word[3] + word[2] + word[4:])
+    ids: list[str] = []
+    for _ in range(4):
+        answer = shop.get(f"/api/v1/price-proposals?q={typed}&limit=500")
+        ids = [one["product_id"] for one in answer["proposals"]]
+        if ids:
+            break
+        time.sleep(3)
+    shown = proposal["product_id"] in str(shop.get(f"/pricing?q={typed}"))
+    found = proposal["product_id"] in ids and shown
+    return found, f"{typed!r}: {len(ids)} proposals, {proposal['name']} among them"
+
+
+def _mllib(shop: Shop) -> Outcome:
+    """Trained beside the other, judged by the same gate."""
+    models = {model["name"]: model for model in shop.get("/api/v1/models")["models"]}
+    model = models["mllib"]
+    newest, metric = model["versions"][0], model["primary_metric"]
+    baselines = ", ".join(
+        f"{name} {values[metric]:.4f}" for name, values in model["baselines"].items()
+    )
+    value = float(newest["metrics"][metric])
+    said = f"version {newest['version']}, {newest['role'] or 'no role'}, {metric} {value:.4f}"
+    return value > 0, f"{said} ({baselines})"
+
+
+def published(shop: Shop) -> Outcome:
     """Counted by Elasticsearch itself, under the name that others read."""
     login = base64.b64encode(f"retaild:{_password(shop, 'elasticsearch')}".encode()).decode()
-    url = _settings(shop).target["elasticsearch"].settings["url"]
+    url = settings_of(shop).target["elasticsearch"].settings["url"]
     request = urllib.request.Request(
         f"{url}/retaild-recommendations/_count", headers={"Authorization": f"Basic {login}"}
     )

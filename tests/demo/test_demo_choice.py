@@ -24,6 +24,7 @@ def test_the_whole_appliance(tmp_path: Path) -> None:
     settings = laid_out(tmp_path, Choice())
     assert set(settings.service) == {"kafka", "redis", "elasticsearch"}
     assert set(settings.target) == {"redis", "elasticsearch"}
+    assert set(settings.trainer) == {"recommender", "price", "mllib"}
     assert settings.bus.plugin == "kafka"
     assert settings.stream.plugin == "spark"
     assert settings.features.settings["online"] == "redis"
@@ -45,6 +46,11 @@ def test_with_every_server_off_it_is_the_edge(tmp_path: Path) -> None:
     assert settings.service == settings.target == {}
     assert (settings.bus.plugin, settings.stream.plugin) == ("embedded", "embedded")
     assert settings.features.settings["online"] == "sqlite"
+
+
+def test_mllib_can_be_off_as_well(tmp_path: Path) -> None:
+    settings = laid_out(tmp_path, Choice(without=frozenset({"mllib"})))
+    assert set(settings.trainer) == {"recommender", "price"}
 
 
 def test_flink_brings_its_own_service(tmp_path: Path) -> None:
