@@ -15,7 +15,10 @@ from retaild.api import BuildContext, Lake, ServiceSpec
 from retaild.testing.batch import MONDAY, line, write_silver
 from retaild.testing.service import ServiceConformance, free_ports, running
 
+from .test_spark_als import sale_table, shop
+
 _GOLD = Path(__file__).with_name("_gold.py")
+_ALS = Path(__file__).with_name("_als.py")
 
 
 @pytest.fixture
@@ -56,3 +59,17 @@ def test_gold_is_built_on_the_cluster(
         assert keeper.watch_now()["answers"] == "yes"
     (row,) = lake.dataset("gold.product_week").to_table().to_pylist()
     assert (row["product_id"], row["units"], str(row["revenue"])) == ("PEN", 2.0, "3.0000")
+
+
+@pytest.mark.slow
+def test_als_is_trained_on_the_cluster(
+    spec: ServiceSpec, config: SparkServiceConfig, context: BuildContext
+) -> None:
+    """All hundred customers of the shop are in the factors, and ranked for."""
+    lake = Lake(context.lake_dir)
+    lake.overwrite("silver.sale", sale_table(shop()))
+    with running(spec, config, context):
+        master = f"spark://127.0.0.1:{config.port}"
+        command = [sys.executable, str(_ALS), str(lake.root), str(context.software_dir), master]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=280)
+    assert done.stdout.strip() == "100"
