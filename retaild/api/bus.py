@@ -92,13 +92,14 @@ class FileCopy:
     """A file of a component's state directory, and how many of its bytes make a sound copy.
 
     `final`: it never changes again; `prefix`: it only grows. `content` stands for the file where
-    that changes all the time.
+    that changes all the time, `source` for one that is only made for the copy.
     """
 
     path: Path
     size: int
     kind: Literal["final", "prefix"] = "final"
     content: bytes | None = None
+    source: Path | None = None
 
 
 @runtime_checkable
@@ -107,6 +108,36 @@ class Copyable(Protocol):
 
     def copies(self) -> tuple[LogEnd, Sequence[FileCopy]]:
         """The confirmed end, and what to copy for the log up to there. Appends may go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogTail:
+    """What a backup takes along of a log on a server.
+
+    `end`: where the log ends once all of `files` is on a server. `left_out`: what is not in them,
+    in a sentence.
+    """
+
+    end: LogEnd
+    files: Sequence[FileCopy]
+    left_out: str
+
+
+@runtime_checkable
+class OnServer(Protocol):
+    """A bus that keeps its log on a server: a backup takes along what the lake does not have.
+
+    A state directory with these files goes on at the server they come from as if nothing had been,
+    and begins the log anew on any other.
+    """
+
+    def tail(self, carried: int, first: int, scratch: Path) -> LogTail:
+        """Entries from `first` on; `carried`: from where on the lake lacks them; not before
+        `first`. If the server does not answer, without them. `scratch`: an own empty directory.
+        """
+
+    def restored_end(self) -> LogEnd:
+        """`end` of such files in the state directory; the bus is not open. Asks no server."""
 
 
 @dataclass(frozen=True, slots=True)

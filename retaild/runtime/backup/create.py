@@ -66,6 +66,7 @@ class Backup:
     with_secrets: bool = False
     progress: Progress = lambda _fraction, _text: None
     _files: list[FileEntry] = field(default_factory=list)
+    _left_out: tuple[str, ...] = ()
     _done: int = 0
     _total: int = 1
 
@@ -116,7 +117,7 @@ class Backup:
         for name in lake.names():
             items += gather.table_items(lake, name, lake.table(name))
         databases = sum(path.stat().st_size for path in gather.databases(data))
-        log = sum(path.stat().st_size for path in data.log.glob("*.log"))
+        log = sum(path.stat().st_size for path in data.log.rglob("*.log"))
         self._total = max(1, gather.total(items) + databases + log)
         linked = place.can_link if isinstance(place, DirectoryPlace) else lambda _item: False
         needed = databases + log + sum(item.size for item in items if not linked(item))
@@ -137,8 +138,11 @@ class Backup:
         known |= facts.lake_facts(lake, versions)
         with closing(self.context.bus()) as bus:
             bus.open()
-            end, items = gather.log_items(data, bus, place.scratch)
+            carried = known["carried"] or 0
+            first = gather.read_from((file.name for file in self._files), carried)
+            end, items, left_out = gather.log_items(data, bus, place.scratch, carried, first)
             known["log"] = {"offset": end.offset, "rows": end.rows}
+            self._left_out = (left_out,) if left_out else ()
             for item in items:
                 self._add(place, item)
         return known
@@ -216,7 +220,9 @@ class Backup:
             "host": socket.gethostname(), "data": str(root),
             "store": self.context.settings.retaild.store,
         }  # fmt: skip
-        left_out = _LEFT_OUT if self.with_secrets else (*_LEFT_OUT, _NO_SECRETS)
+        left_out = (*self._left_out, *_LEFT_OUT)
+        if not self.with_secrets:
+            left_out = (*left_out, _NO_SECRETS)
         return Manifest(
             place.path.name, started, time.time(), __version__, known.pop("schemas"), origin,
             self.with_secrets, tuple(self._files), known, left_out, linked=place.linked,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from retaild.api.bus import Bus
+from retaild.api.bus import Bus, OnServer
 from retaild.api.lake import Lake
 from retaild.config.paths import DataDir
 from retaild.pipeline.streams import PROGRESS_TABLE, STREAM_APP
@@ -77,12 +77,18 @@ def _sums(table: Any) -> dict[str, str | None]:
 
 
 def log_facts(bus: Bus) -> Facts:
-    end = bus.end()
+    """Of a log on a server, by the copied files alone: the server has gone on since."""
+    if isinstance(bus, OnServer):
+        end = bus.restored_end()
+    else:
+        with closing(bus):
+            bus.open()
+            end = bus.end()
     return {"log": {"offset": end.offset, "rows": end.rows}}
 
 
 def all_facts(data: DataDir, bus: Bus) -> Facts:
-    """Of a directory that nobody writes to. `bus` is open."""
+    """Of a directory that nobody writes to. `bus` is not open."""
     lake = Lake(data.lake)
     versions = {name: lake.version(name) for name in lake.names()}
     return {

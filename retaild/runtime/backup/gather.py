@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from retaild.api.bus import Bus, Copyable, LogEnd
+from retaild.api.bus import Bus, Copyable, FileCopy, LogEnd, OnServer
 from retaild.api.lake import Lake
 from retaild.config.active import ActiveStore, secret_references
 from retaild.config.locate import config_files
@@ -27,6 +28,7 @@ _SQLITE = b"SQLite format 3\0"
 _COMPANIONS = ("-wal", "-shm", "-journal")
 #: Parts of plugins' own environments: they name paths of this machine.
 _MACHINE_BOUND = "venv"
+_NO_LOG = "The log: its plugin `bus` keeps it where no backup reaches."
 
 
 def databases(data: DataDir) -> list[Path]:
@@ -95,19 +97,42 @@ def _upto(path: Path, version: int) -> bool:
     return path.is_file() and number.isdecimal() and int(number) <= version
 
 
-def log_items(data: DataDir, bus: Bus, scratch: Path) -> tuple[LogEnd, list[Item]]:
-    """The log up to its confirmed end; no file if the bus keeps it elsewhere."""
-    if not isinstance(bus, Copyable):
-        return bus.end(), []
-    end, copies = bus.copies()
-    items = []
-    for copy in copies:
-        path, kind = copy.path, copy.kind
-        if copy.content is not None:
-            path, kind = scratch / copy.path.name, "prefix"
-            path.write_bytes(copy.content)
-        items.append(_item(f"data/{copy.path.relative_to(data.root)}", path, kind, copy.size))
-    return end, items
+def log_items(
+    data: DataDir, bus: Bus, scratch: Path, carried: int, first: int
+) -> tuple[LogEnd, list[Item], str]:
+    """The log up to its confirmed end, and what is not in it, in a sentence.
+
+    Of a log on a server, what a restored shop has to read again: `carried` is where the copied
+    lake ends in it, `first` where the copied server's base does, if that is earlier.
+    """
+    if isinstance(bus, Copyable):
+        end, copies = bus.copies()
+        left_out = ""
+    elif isinstance(bus, OnServer):
+        own = scratch / "tail"
+        own.mkdir()
+        tail = bus.tail(carried, first, own)
+        end, copies, left_out = tail.end, tail.files, tail.left_out
+    else:
+        return bus.end(), [], _NO_LOG
+    return end, [_log_item(data, copy, scratch, at) for at, copy in enumerate(copies)], left_out
+
+
+def _log_item(data: DataDir, copy: FileCopy, scratch: Path, number: int) -> Item:
+    path, kind = copy.source or copy.path, copy.kind
+    if copy.content is not None:
+        path, kind = scratch / f"{number}-{copy.path.name}", "prefix"
+        path.write_bytes(copy.content)
+    return _item(f"data/{copy.path.relative_to(data.root)}", path, kind, copy.size)
+
+
+def read_from(names: Iterable[str], carried: int) -> int:
+    """Where a server that starts from the copied files reads the log on; `carried` at the latest.
+
+    `names`: of the copied files.
+    """
+    found = (re.match(r"data/online/base-(\d+)[^/]*/", name) for name in names)
+    return min(max((int(match[1]) for match in found if match), default=0), carried)
 
 
 def config_items(config: Path | None, data: DataDir) -> list[Item]:

@@ -47,11 +47,11 @@ def verify(path: Path, progress: Progress) -> Verdict:
 
 
 def verify_deeply(
-    path: Path, scratch: Path, open_bus: Callable[[DataDir], Bus], progress: Progress
+    path: Path, scratch: Path, bus_of: Callable[[DataDir], Bus], progress: Progress
 ) -> Verdict:
     """Restore it below `scratch`, open everything, count, compare; the copy is removed again.
 
-    `open_bus` builds the bus of a data directory. Raises what restoring raises.
+    `bus_of` builds the bus of a data directory. Raises what restoring raises.
     """
     with tempfile.TemporaryDirectory(prefix="retaild-verify-", dir=scratch) as folder:
         data = DataDir(Path(folder) / "data")
@@ -59,9 +59,7 @@ def verify_deeply(
         progress(0.7, "opening the databases")
         problems = [said for file in gather.databases(data) if (said := _unsound(file, data))]
         progress(0.8, "counting rows")
-        with closing(open_bus(data)) as bus:
-            bus.open()
-            found = facts.all_facts(data, bus)
+        found = facts.all_facts(data, bus_of(data))
         problems += facts.differences(manifest.facts, found)
     return Verdict(manifest, tuple(problems), found)
 

@@ -12,19 +12,21 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from confluent_kafka import KafkaException
 
 from retaild.api import BuildContext, Entry, LogEnd, LogEntry, RetaildError, TransientError
-from retaild.api.bus import Topic, TrimmedError
+from retaild.api.bus import LogTail, Topic, TrimmedError
 from retaild.api.kafka import client_settings
 from retaild.pipeline.filelog import End, EndMarker, ProcessLock, check_size
-from retaild_plugins.cluster.kafka.base import take_base
+from retaild_plugins.cluster.kafka.base import NAME, Base, settle, take_base
 from retaild_plugins.cluster.kafka.config import KafkaBusConfig
 from retaild_plugins.cluster.kafka.errors import BrokerAwayError, LostEntriesError
 from retaild_plugins.cluster.kafka.reader import OutOfRangeError, Reader, Readers
 from retaild_plugins.cluster.kafka.sender import Outgoing, Sender, Sent
 from retaild_plugins.cluster.kafka.spool import Spool
+from retaild_plugins.cluster.kafka.tail import copy_waiting, make_tail, restored_end
 from retaild_plugins.cluster.kafka.topic import TopicKeeper
 
 _log = logging.getLogger(__name__)
@@ -49,7 +51,10 @@ class KafkaBus:
         self._reading = threading.RLock()
         self._readers = Readers(self._make_reader)
         self._marker: EndMarker | None = None
+        self._base_file = self._directory / NAME
         self._base = LogEnd(0, 0)
+        #: Whether `_base` is final: that of a restored directory depends on the topic.
+        self._settled = True
         self._seen = LogEnd(0, 0)
         #: Known once the topic was found to be good; until then everything is spooled.
         self._topic: TopicKeeper | None = None
@@ -77,9 +82,8 @@ class KafkaBus:
     def _spool_open(self) -> None:
         self._spool.open()
         with self._lock.held():
-            self._base = take_base(
-                self._directory / "base.json", self._config.topic, self._published()
-            )
+            base = take_base(self._base_file, self._config.topic, self._published())
+            self._base, self._settled = base.start, base.origin is None
 
     def _prepare(self) -> None:
         """Find the topic, or make it, and where it ends. Raises BrokerAwayError, ConfigError."""
@@ -103,11 +107,21 @@ class KafkaBus:
     def _reconcile(self, topic: TopicKeeper) -> None:
         """Set the marker to the topic's end: a killed writer did not get to it."""
         _, high = topic.bounds()
+        self._settle(topic.identity(), high)
         end, there = self._published(), self._base.offset + high
         if there < end.offset:
             raise LostEntriesError(self._config.topic, there, end.offset)
         if there > end.offset:
             self._publish(LogEnd(there, self._rows_at(high, end)))
+
+    def _settle(self, identity: str, high: int) -> None:
+        """Of a restored directory: whether the topic is still the one of the backup."""
+        base, origin = settle(self._base_file, identity, high)
+        self._base, self._settled = base.start, True
+        if origin is not None:
+            self._spool.skip(origin.tail)
+            self._publish(origin.end)
+            base.write(self._base_file)
 
     def _rows_at(self, high: int, known: LogEnd) -> int:
         """Rows of the log up to the topic's end `high`: `known` and what others wrote since.
@@ -321,8 +335,25 @@ class KafkaBus:
         if upto > 0:
             self._topic.cut(upto)
 
+    # -- for backups -----------------------------------------------------------------------------
+
+    def tail(self, carried: int, first: int, scratch: Path) -> LogTail:
+        """See OnServer. Whoever appends waits while what waits for the broker is copied."""
+        with self._lock.held():
+            end, base = self.end(), Base.read(self._base_file)
+            copy_waiting(self._spool, scratch / "waiting")
+        return make_tail(self, base, end, carried, first, scratch, self._directory)
+
+    def restored_end(self) -> LogEnd:
+        return restored_end(self._directory)
+
     # -- for engines that read the topic themselves ----------------------------------------------
 
     def topic(self) -> Topic:
+        """See TopicBacked. Raises BrokerAwayError while it is not known where a restored log
+        begins.
+        """
+        if not self._settled:
+            raise BrokerAwayError(self._config.bootstrap_servers, "it was not found yet")
         servers, name = self._config.bootstrap_servers, self._config.topic
         return Topic(servers, name, self._base, self._client())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from retaild.api import Entry, LogEnd, LogEntry
@@ -10,7 +10,9 @@ from retaild.api.bus import TrimmedError
 from retaild.pipeline.filelog import End, EndMarker, FileLog
 from retaild_plugins.cluster.kafka.errors import SpoolFullError
 
-_SEGMENT_BYTES = 16 * 1024 * 1024
+SEGMENT_BYTES = 16 * 1024 * 1024
+#: The mark's file.
+SENT = "sent"
 
 
 class Spool:
@@ -19,12 +21,12 @@ class Spool:
     def __init__(self, directory: Path, max_mib: int) -> None:
         self._directory = directory
         self._max_mib = max_mib
-        self._log = FileLog(directory, segment_bytes=_SEGMENT_BYTES)
+        self._log = FileLog(directory, segment_bytes=SEGMENT_BYTES)
         self._sent: EndMarker | None = None
 
     def open(self) -> None:
         self._log.open()
-        self._sent = EndMarker(self._directory / "sent")
+        self._sent = EndMarker(self._directory / SENT)
 
     def close(self) -> None:
         self._log.close()
@@ -58,6 +60,25 @@ class Spool:
             return self._log.read(offset, max_rows)
         except TrimmedError as error:
             return self._log.read(error.first, max_rows)
+
+    def all_waiting(self) -> Iterator[list[Entry]]:
+        """All that wait, oldest first, in parts."""
+        offset, end = self._mark().offset, self._log.end().offset
+        while offset < end:
+            try:
+                entries = self._log.read(offset)
+            except TrimmedError as error:
+                offset = error.first
+                continue
+            yield [entry.entry for entry in entries]
+            offset = entries[-1].offset + 1
+
+    def skip(self, count: LogEnd) -> None:
+        """The broker has the spool's first `count` entries and rows, from before."""
+        assert self._sent is not None
+        if self._mark().offset < count.offset:
+            self._sent.publish(End(count.offset, count.rows, 0, 0))
+            self._log.trim(count.offset)
 
     def sent(self, upto: LogEntry) -> None:
         """The broker has confirmed `upto` and all before it."""

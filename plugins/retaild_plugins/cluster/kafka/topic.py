@@ -6,7 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -147,6 +153,19 @@ class TopicKeeper:
         except KafkaException as error:
             raise self._said(error) from error
         return int(low), int(high)
+
+    def identity(self) -> str:
+        """The topic's own id: another that is made later under its name has another. Empty where
+        the broker gives none.
+        """
+        asked = TopicCollection([self._config.topic])
+        (found,) = self._admin.describe_topics(asked, request_timeout=self._seconds).values()
+        try:
+            number = found.result(self._seconds).topic_id
+        except KafkaException as error:
+            raise self._said(error) from error
+        high, low = number.get_most_significant_bits(), number.get_least_significant_bits()
+        return str(number) if high or low else ""
 
     def close(self) -> None:
         self._reader.close()
