@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,10 +31,15 @@ def _desk(session: Session) -> AlertDesk:
     return AlertDesk(session.state)
 
 
-def _write_down(session: Session, what: str, target: str, after: Any) -> None:
-    from retaild.runtime.access.audit import record, system_user
+@contextmanager
+def _written_down(session: Session, what: str) -> Iterator[None]:
+    """What the desk notes inside becomes entries of the audit log."""
+    from retaild.runtime.access.audit import noting
 
-    record(session.state, system_user(), what, target, via="command", after=after)
+    with noting() as notes:
+        yield
+    for note in notes:
+        session.record(what, note.target, before=note.before, after=note.after)
 
 
 @make(group=command, name="list", help="List open alerts, the most severe first, and silences.")
@@ -130,9 +137,8 @@ def ack(session: Session, numbers: tuple[int, ...]) -> None:
     from retaild.runtime.alerts.desk import facts_of
 
     by = system_user().removeprefix("system user ")
-    rows = [_desk(session).acknowledge(number, by=by) for number in numbers]
-    for row in rows:
-        _write_down(session, "alert.acknowledge", row["key"], {"acknowledged_by": by})
+    with _written_down(session, "alert.acknowledge"):
+        rows = [_desk(session).acknowledge(number, by=by) for number in numbers]
     shown = {"alerts": [facts_of(row) for row in rows]}
     session.show(shown, lambda: click.echo(f"{len(rows)} acknowledged."))
 
@@ -166,9 +172,9 @@ def silence(
     until = time.time() + span
     by = system_user().removeprefix("system user ")
     matcher = Matcher(key, source, severity or "")
-    number = _desk(session).silence(matcher, until=until, by=by, comment=comment)
+    with _written_down(session, "alert.silence"):
+        number = _desk(session).silence(matcher, until=until, by=by, comment=comment)
     after = {"key": key, "source": source, "severity": severity or "", "until": until}
-    _write_down(session, "alert.silence", f"silence {number}", {**after, "comment": comment})
     session.show({"id": number, **after},
                  lambda: click.echo(f"Silence {number} ends in {duration(span)}."))  # fmt: skip
 
@@ -176,8 +182,8 @@ def silence(
 @make(group=command, name="unsilence", help="End a silence now.")
 @click.argument("number", type=int)
 def unsilence(session: Session, number: int) -> None:
-    _desk(session).unsilence(number)
-    _write_down(session, "alert.unsilence", f"silence {number}", {"until": time.time()})
+    with _written_down(session, "alert.unsilence"):
+        _desk(session).unsilence(number)
     session.show({"id": number}, lambda: click.echo(f"Silence {number} has ended."))
 
 
@@ -190,7 +196,7 @@ def test(session: Session, sinks: tuple[str, ...], timeout: float) -> int:
 
     session.daemon("ping")
     outcomes = trial(session.state, session.settings, sinks, timeout)
-    _write_down(session, "alert.test", ", ".join(o.sink for o in outcomes), None)
+    session.record("alert.test", ", ".join(o.sink for o in outcomes))
     rows = [{"sink": o.sink, "state": o.state, "seconds": round(o.seconds, 1), "error": o.error}
             for o in outcomes]  # fmt: skip
     session.show(

@@ -71,9 +71,10 @@ def _tell(findings: list[Finding], applied: list[Applied], verbose: bool) -> Non
             _tell_one(finding)
     bad = [f for f in findings if f.severity in ("error", "warning")]
     checks = len({finding.check for finding in findings})
-    if not bad:
-        click.echo(f"{checks} checks, nothing wrong.")
-    elif any(f.fix for f in bad) and not applied:
+    counted = {name: sum(f.severity == name for f in bad) for name in ("error", "warning")}
+    said = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in counted.items() if count]
+    click.echo(f"{checks} checks: {', '.join(said) or 'nothing wrong'}.")
+    if any(f.fix for f in bad) and not applied:
         click.echo("`retaildctl doctor --fix` applies the fixes.")
 
 

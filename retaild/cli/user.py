@@ -105,6 +105,9 @@ def enable(session: Session, name: str) -> None:
 @make(group=command, name="remove", help="Remove a user; his sessions end.")
 @click.argument("name")
 def remove(session: Session, name: str) -> None:
-    _desk(session).remove_user(name)
-    session.record("user.remove", name)
+    desk = _desk(session)
+    before = {user["name"]: user for user in desk.users()}.get(name)
+    desk.remove_user(name)
+    was = {key: before.get(key) for key in ("roles", "disabled")} if before else None
+    session.record("user.remove", name, before=was)
     session.show({"removed": name}, lambda: click.echo(f"{name} is removed."))
