@@ -42,6 +42,14 @@ def installed(software_dir: Path) -> Callable[[Software], Path]:
     return fetch
 
 
+@pytest.fixture(scope="session")
+def programs(software_dir: Path) -> None:
+    """What runs and fetches all servers of the profile; skips where one is missing."""
+    for program in ("java", "mvn", "redis-server"):
+        if shutil.which(program) is None:
+            pytest.skip(f"there is no {program}, which the appliance's servers need")
+
+
 @pytest.fixture
 def context_of(tmp_path: Path, software_dir: Path) -> Callable[..., BuildContext]:
     """A build context for an instance of a kind, below the test's own directory."""
