@@ -177,16 +177,19 @@ def _mllib(shop: Shop) -> Outcome:
 
 
 def published(shop: Shop) -> Outcome:
-    """Counted by Elasticsearch itself, under the name that others read."""
+    customers, count = _customers(shop), published_count(shop)
+    return count >= customers - 1, f"{count:,} of {customers:,} customers"
+
+
+def published_count(shop: Shop) -> int:
+    """Counted by Elasticsearch itself, under the name that others read. Raises OSError."""
     login = base64.b64encode(f"retaild:{_password(shop, 'elasticsearch')}".encode()).decode()
     url = settings_of(shop).target["elasticsearch"].settings["url"]
     request = urllib.request.Request(
         f"{url}/retaild-recommendations/_count", headers={"Authorization": f"Basic {login}"}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
-        count = int(json.load(answer)["count"])
-    customers = _customers(shop)
-    return count >= customers - 1, f"{count:,} of {customers:,} customers"
+        return int(json.load(answer)["count"])
 
 
 def _metastore(shop: Shop) -> Outcome:
