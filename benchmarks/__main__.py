@@ -4,7 +4,8 @@ python -m benchmarks            all
 python -m benchmarks NAME ...   some
 
 Those with the appliance's servers (kafka, stream_engines, gold_engines, als) are told where their
-software lies, so they are run by themselves; soak, backup and reload take their time or a place.
+software lies, so they are run by themselves (services knows where the demo keeps it); soak, backup
+and reload take their time or a place.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ ALL: dict[str, tuple[str, ...]] = {
     "features": (),
     "startup": (),
     "footprint": ("--seconds", "15"),
+    "services": (),
     "isolation": (),
     "isolation_source": (),
     "neighbour": (),

@@ -50,7 +50,7 @@ class Footprint:
 
     def look(self) -> None:
         table = Table()
-        family = {process.pid: _pss(process.pid) for process in table.members(self._root)}
+        family = {process.pid: pss(process.pid) for process in table.members(self._root)}
         self.peak = max(self.peak, sum(family.values()))
         self._seen |= {(pid, began) for pid in family if (began := _began(pid))}
         for name, pid in self._workers().items():
@@ -76,8 +76,8 @@ class Footprint:
         }
 
 
-def _pss(pid: int) -> int:
-    """In bytes; 0 if it is gone."""
+def pss(pid: int) -> int:
+    """Proportional set size in bytes; 0 if it is gone."""
     try:
         found = _PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_bytes())
     except OSError:

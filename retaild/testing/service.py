@@ -11,6 +11,7 @@ from typing import Any
 
 from retaild.api import BuildContext, Service, ServiceSpec
 from retaild.api.service import password_file
+from retaild.runtime.isolation.family import Table
 from retaild.runtime.services.keeper import Keeper
 
 #: A machine that many tests share is slow.
@@ -46,6 +47,24 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
+def with_free_ports(spec: ServiceSpec, **settings: object) -> Any:
+    """The settings of its plugin, each port that they name a free one."""
+    fields = spec.config.model_fields.items()
+    names = [name for name, field in fields if any(_ends_at_65535(m) for m in field.metadata)]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    return spec.config.model_validate({**ports, **settings})
+
+
+def _ends_at_65535(constraint: object) -> bool:
+    return getattr(constraint, "le", None) == 65_535
+
+
+def family_of(keeper: Keeper) -> set[int]:
+    """Pids of its servers and of all that they started."""
+    table = Table()
+    return {one.pid for pid in keeper.pids.values() for one in table.members(pid) if not one.ended}
+
+
 class ServiceConformance:
     """Subclass it, and give `spec`, `config` (with free ports) and `context` as fixtures."""
 
@@ -66,11 +85,7 @@ class ServiceConformance:
         import psutil
 
         with running(spec, config, context) as keeper:
-            family = {
-                child.pid
-                for pid in keeper.pids.values()
-                for child in [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]
-            }
+            family = family_of(keeper)
             found = psutil.net_connections("inet")
             listening = [c for c in found if c.pid in family and c.status == psutil.CONN_LISTEN]
         assert listening
