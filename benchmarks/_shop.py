@@ -179,3 +179,9 @@ def customer_ids(data: Path) -> list[str]:
     from retaild.runtime.serving.base import bases, read_base
 
     return list(read_base(bases(data / "online")[0]).customers["customer_id"])
+
+
+def product_ids(data: Path) -> list[str]:
+    from retaild.runtime.serving.base import bases, read_base
+
+    return list(read_base(bases(data / "online")[0]).products["product_id"])

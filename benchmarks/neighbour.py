@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._daemon import running_daemon
-from benchmarks._shop import customer_ids, options, prepare
+from benchmarks._shop import customer_ids, options, prepare, product_ids
 from benchmarks.soak import Load, Stream
 from retaild.config.paths import DataDir
 from retaild.config.settings import load_settings
@@ -51,7 +51,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     prepared = prepare(arguments.data, model=not arguments.no_model)
-    ids = customer_ids(prepared.parent / "data")
+    shop = prepared.parent / "data"
+    asking = Load(customer_ids(shop), product_ids(shop))
     extra = "".join(INSTANCE.format(how=how) for how in RUNAWAYS)
     with tempfile.TemporaryDirectory(prefix="retaild-neighbour-") as name:
         folder = Path(name)
@@ -66,12 +67,11 @@ def main() -> None:
             for how in RUNAWAYS:
                 _standing(data, "quarantine", how)
             port = load_settings(config).api.port
-            print(json.dumps(compared(data, port, ids, arguments), indent=2))
+            print(json.dumps(compared(data, port, asking, arguments), indent=2))
 
 
-def compared(data: DataDir, port: int, ids: list[str], arguments: Any) -> dict[str, Any]:
+def compared(data: DataDir, port: int, load: Load, arguments: Any) -> dict[str, Any]:
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("quiet", *RUNAWAYS)}
-    load = Load(ids)
     _answers(port, load, 10)  # everyone is ranked, the connection is warm
     loads = []
     for number in range(arguments.rounds):

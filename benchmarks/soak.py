@@ -28,13 +28,14 @@ from typing import Any
 import psutil
 
 from benchmarks._daemon import status
-from benchmarks._shop import customer_ids, options, prepare
+from benchmarks._shop import customer_ids, options, prepare, product_ids
 from retaild.api.lake import Lake
 from retaild.config.settings import load_settings
 from retaild.runtime.priority import come_first
 
 EVENTS_PER_SECOND, BATCH = 500, 50
 REQUESTS_PER_SECOND = 50
+STRANGE_SHARE = 0.01
 LATE_SECONDS = 30.0
 SAMPLE_SECONDS = 10.0
 #: Caches fill and snapshots are taken at first: the slope is that of what comes after.
@@ -80,10 +81,14 @@ class Stream:
 
 
 class Load:
-    """Views of random products by random customers, and questions for the same customers."""
+    """Views of the shop's products by random customers, and questions for the same customers.
 
-    def __init__(self, ids: list[str]) -> None:
-        self._ids, self._chance, self._sent = ids, random.Random(7), 0
+    One view in a hundred is of a product that nobody knows.
+    """
+
+    def __init__(self, ids: list[str], products: list[str]) -> None:
+        self._ids, self._products = ids, products
+        self._chance, self._sent = random.Random(7), 0
 
     def post(self, connection: http.client.HTTPConnection) -> int:
         events = [self._event() for _ in range(BATCH)]
@@ -94,9 +99,10 @@ class Load:
 
     def _event(self) -> dict[str, str]:
         self._sent += 1
+        strange = self._chance.random() < STRANGE_SHARE
         return {
             "family": "activity", "action": "view", "customer_id": self._chance.choice(self._ids),
-            "product_id": str(self._chance.randint(10_000, 99_999)),
+            "product_id": f"new-{self._sent}" if strange else self._chance.choice(self._products),
         }  # fmt: skip
 
     def ask(self, connection: http.client.HTTPConnection) -> int:
@@ -154,13 +160,14 @@ def main() -> None:
         daemon.wait(30)
     report = {
         "minutes": arguments.minutes,
+        "load_average": round(statistics.median(load for _, _, _, load in samples), 1),
         "posts": streams[0].report("202"),
         "asks": streams[1].report("200"),
         "accepted": streams[0].outcomes["202"] * BATCH,
         "in_silver": after - before,
         "restarts": samples[-1][2],
         "memory_mib": round(samples[-1][1]["all"], 1),
-        "memory_slope_mib_per_hour": round(slope([(at, m["all"]) for at, m, _ in samples]), 2),
+        "memory_slope_mib_per_hour": round(slope([(at, m["all"]) for at, m, *_ in samples]), 2),
         "by_process_mib": {name: round(size, 1) for name, size in samples[-1][1].items()},
     }
     print(json.dumps(report, indent=2))
@@ -168,9 +175,9 @@ def main() -> None:
 
 def soak(
     config: Path, data: Path, daemon: int, seconds: float
-) -> tuple[list[Stream], list[tuple[float, dict[str, float], int]]]:
-    """(streams, samples of (seconds since the start, memory, restarts of workers))."""
-    port, load = load_settings(config).api.port, Load(customer_ids(data))
+) -> tuple[list[Stream], list[tuple[float, dict[str, float], int, float]]]:
+    """(streams, samples of (seconds since the start, memory, restarts, load average))."""
+    port, load = load_settings(config).api.port, Load(customer_ids(data), product_ids(data))
     streams = [
         Stream(port, EVENTS_PER_SECOND / BATCH, load.post),
         Stream(port, REQUESTS_PER_SECOND, load.ask),
@@ -183,7 +190,7 @@ def soak(
     while any(thread.is_alive() for thread in threads):
         workers = status(data).get("workers", [])
         restarts = sum(row["restarts"] or 0 for row in workers)
-        samples.append((time.monotonic() - began, memory(daemon), restarts))
+        samples.append((time.monotonic() - began, memory(daemon), restarts, os.getloadavg()[0]))
         if os.isatty(sys.stderr.fileno()):
             print(f"\r{samples[-1][0]:.0f} s, {samples[-1][1]['all']:.0f} MiB", end="",
                   file=sys.stderr)  # fmt: skip

@@ -41,6 +41,9 @@ OTHER_CAPACITY = 1000
 OTHER_LENGTHS = 4
 #: While a large import goes on, new products reach the model so often.
 GROW_SECONDS = 0.25
+#: And never more often than this share of the time allows, as long as the last time took: whoever
+#: posts views of products that do not exist slows nobody.
+GROW_SHARE = 0.1
 #: How many more offers are asked for when the model's slate breaks a rule of the shop.
 SPARE = 4
 #: No category, whatever many products it holds.
@@ -75,6 +78,7 @@ class Engine:
         self._cold: dict[int, str] = {}
         self._turns: list[tuple[float, int]] = []
         self._grown_at = 0.0
+        self._grow_cost = 0.0
         self._popular = Popular(self._recent_receipts)
         self._recommender: Recommender = self._popular
         self._adopt_products()
@@ -162,7 +166,11 @@ class Engine:
         self.own.add(durable.entries)
 
     def absorb(self, hurry: bool = False) -> None:
-        """Make catalogue and answers agree with the facts. `hurry`: new products count at once."""
+        """Make catalogue and answers agree with the facts.
+
+        `hurry`: new products count at once, unless so many come that others would wait for it;
+        then they do within a second.
+        """
         facts = self.facts
         if facts.changed_products or len(self.index) > len(facts.products.catalogue.price):
             self._absorb_products(hurry)
@@ -173,13 +181,15 @@ class Engine:
             facts.changed_customers.clear()
 
     def follow_prices(self) -> None:
-        """Take in announced prices that began or ended; call it each second."""
+        """Take in announced prices that began or ended, and products that had to wait.
+
+        Call it each second.
+        """
         now, due = self.clock(), set()
         while self._turns and self._turns[0][0] <= now:
             due.add(heapq.heappop(self._turns)[1])
-        if due:
-            self.facts.changed_products |= due
-            self.absorb()
+        self.facts.changed_products |= due
+        self.absorb()
 
     def take_model(self, loaded: Loaded) -> None:
         """A champion takes over: no answer of the one before is given from here on."""
@@ -213,21 +223,24 @@ class Engine:
         facts, products = self.facts, self.facts.products
         known, now = len(products.catalogue.price), self.clock()
         changed, facts.changed_products = facts.changed_products, set()
-        if len(self.index) > known and not hurry:
-            hurry = time.monotonic() - self._grown_at >= GROW_SECONDS
-            if not hurry:
-                facts.changed_products = {p for p in changed if p >= known}
-                changed -= facts.changed_products
-        if hurry or changed:
-            grown = products.refresh(changed, now, grow=hurry)
-            if grown:
-                self._grown_at = time.monotonic()
-                self._popular.bind(products.catalogue)
-                if self._recommender is not self._popular:
-                    self._recommender.bind(products.catalogue)
+        grow = len(self.index) > known and self._may_grow(hurry)
+        if not grow:
+            facts.changed_products = {p for p in changed if p >= known}
+            changed -= facts.changed_products
+        began = time.monotonic()
+        if products.refresh(changed, now, grow=grow):
+            self._popular.bind(products.catalogue)
+            if self._recommender is not self._popular:
+                self._recommender.bind(products.catalogue)
+            self._grown_at = time.monotonic()
+            self._grow_cost = self._grown_at - began
         self.renderer.forget(changed)
         self._watch_prices(changed)
         self._drop_with({p for p in changed if p < known})
+
+    def _may_grow(self, hurry: bool) -> bool:
+        rest = self._grow_cost / GROW_SHARE
+        return time.monotonic() - self._grown_at >= (rest if hurry else max(GROW_SECONDS, rest))
 
     def _watch_prices(self, products: Iterable[int]) -> None:
         now = self.clock()
