@@ -119,6 +119,7 @@ def _broker(software: Path, root: Path) -> Iterator[dict[str, object]]:
     for wanted in spec.software:
         install(wanted, software)
     config = with_free_ports(spec)
+    (root / "tills").mkdir()
     with running(spec, config, _context("kafka", software, root)):
         yield {
             "bootstrap_servers": f"127.0.0.1:{config.port}",
