@@ -172,7 +172,7 @@ class Engine:
         then they do within a second.
         """
         facts = self.facts
-        if facts.changed_products or len(self.index) > len(facts.products.catalogue.price):
+        if facts.changed_products:
             self._absorb_products(hurry)
         if facts.changed_customers:
             for customer_id in facts.changed_customers:
@@ -223,10 +223,11 @@ class Engine:
         facts, products = self.facts, self.facts.products
         known, now = len(products.catalogue.price), self.clock()
         changed, facts.changed_products = facts.changed_products, set()
-        grow = len(self.index) > known and self._may_grow(hurry)
+        new = {p for p in changed if p >= known}
+        grow = bool(new) and self._may_grow(hurry)
         if not grow:
-            facts.changed_products = {p for p in changed if p >= known}
-            changed -= facts.changed_products
+            facts.changed_products = new
+            changed -= new
         began = time.monotonic()
         if products.refresh(changed, now, grow=grow):
             self._popular.bind(products.catalogue)

@@ -117,13 +117,14 @@ class Facts:
         action, time = event["action"], event["event_time"]
         if action not in ("view", "click", "basket_add", "basket_remove"):
             return
-        product = self._known_product(product_id, {})
-        record = self._touched(customer_id)
         if action in ("view", "click"):
-            record.state.views.append((product, time))
-        else:
-            adds = action == "basket_add"
-            record.actions.append(BasketAction(time, adds, product, event.get("quantity")))
+            # A look makes no product: anybody can make ids up, and the model need not hear of them.
+            seen = self.products.index.place(product_id)
+            self._touched(customer_id).state.views.append((seen, time))
+            return
+        product = self._known_product(product_id, {})
+        act = BasketAction(time, action == "basket_add", product, event.get("quantity"))
+        self._touched(customer_id).actions.append(act)
 
     def _stock(self, event: dict[str, Any]) -> None:
         product = self._known_product(event["product_id"], {})

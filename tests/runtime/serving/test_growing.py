@@ -36,17 +36,24 @@ def bound(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def view(engine: Engine, product: str) -> None:
+def act(engine: Engine, product: str, action: str = "basket_add") -> None:
     event = {
-        "event_id": f"view of {product}", "event_time": NOON, "action": "view", "customer_id": "c",
-        "product_id": product,
+        "event_id": f"{action} of {product}", "event_time": NOON, "action": action,
+        "customer_id": "c", "product_id": product,
     }  # fmt: skip
     engine.facts.apply("activity", event)
     engine.absorb(hurry=True)
 
 
+def test_a_look_at_what_nobody_sells_costs_nothing(engine: Engine, bound: list[int]) -> None:
+    act(engine, "made up", "view")
+    assert bound == []
+    act(engine, "real")
+    assert bound == [2]
+
+
 def test_a_new_product_counts_at_once(engine: Engine, bound: list[int]) -> None:
-    view(engine, "first")
+    act(engine, "first")
     assert bound == [1]
 
 
@@ -56,7 +63,7 @@ def test_a_flood_of_made_up_products_takes_a_share_of_the_time(
     began = time.monotonic()
     number = 0
     while time.monotonic() < began + 1.0:
-        view(engine, f"junk {number}")
+        act(engine, f"junk {number}")
         number += 1
     most = 2 + (time.monotonic() - began) / (SLOW / GROW_SHARE)
     assert number > 100
@@ -64,8 +71,8 @@ def test_a_flood_of_made_up_products_takes_a_share_of_the_time(
 
 
 def test_who_had_to_wait_counts_within_a_second(engine: Engine, bound: list[int]) -> None:
-    view(engine, "first")
-    view(engine, "second")
+    act(engine, "first")
+    act(engine, "second")
     assert bound == [1]
     time.sleep(1.2 * max(GROW_SECONDS, SLOW / GROW_SHARE))
     engine.follow_prices()
