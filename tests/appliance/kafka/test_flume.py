@@ -17,8 +17,9 @@ from retaild_plugins.cluster.flume.plugin import SOFTWARE, retaild_services
 from retaild_plugins.cluster.kafka.source import KafkaSource
 from retaild_plugins.cluster.kafka.source_config import KafkaSourceConfig
 
-from retaild.api import BuildContext, Entry, ServiceSpec, Software, SourceBatch
+from retaild.api import BuildContext, Entry, ServiceSpec, Software, SourceBatch, TransientError
 from retaild.events.codec import encode_table
+from retaild.runtime.services.keeper import Keeper
 from retaild.testing.bus import read_all
 from retaild.testing.service import ServiceConformance, running
 
@@ -99,6 +100,34 @@ def test_nothing_is_lost_from_file_to_log_though_the_agent_is_killed(
         }
     assert ids == {f"{name}-{n}" for name in "ab" for n in range(25_000)}
     assert rows >= 50_000
+
+
+def test_a_folder_that_is_not_there_is_named_and_followed_once_it_is(
+    spec: ServiceSpec, context: BuildContext, broker: Broker, tmp_path: Path
+) -> None:
+    """It starts by itself when somebody makes the folder."""
+    folder = tmp_path / "later"
+    config = FlumeServiceConfig(
+        bootstrap_servers=broker.servers, topic=broker.new_topic(), follow=(rf"{folder}/.*\.csv",)
+    )
+    service = spec.build(config, context)
+    keeper, said = Keeper(service), set[str]()
+    until = time.monotonic() + 90
+
+    def make_it_when_it_is_missed() -> bool:
+        try:
+            service.probe()
+        except TransientError as error:
+            said.add(str(error))
+            if "there is no such folder" in error.message:
+                folder.mkdir(exist_ok=True)
+        return time.monotonic() > until
+
+    try:
+        assert "bytes_to_follow" in keeper.start(make_it_when_it_is_missed)
+    finally:
+        keeper.stop()
+    assert any(f"files in {folder}" in one for one in said)
 
 
 def move_in(folder: Path, name: str, content: str) -> None:

@@ -47,6 +47,16 @@ class KafkaAwayError(TransientError):
         )
 
 
+class FolderMissingError(TransientError):
+    key = "service.flume.folder"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"Flume cannot follow files in {folder}: there is no such folder.",
+            hint="Make it, or correct `follow`; Flume goes on by itself when it is there.",
+        )
+
+
 class FlumeService:
     def __init__(self, config: FlumeServiceConfig, context: BuildContext) -> None:
         self._config = config
@@ -102,6 +112,7 @@ class FlumeService:
         said = self._started.read_text("utf-8") if self._started.exists() else ""
         missing = [words for words in components(self._config) if words not in said]
         if missing:
+            self._check_folders()
             raise TransientError(
                 f"Flume has not said yet: {missing[0]}.", hint="It takes some seconds."
             )
@@ -111,6 +122,16 @@ class FlumeService:
             "files_to_read": float(sum(_unread(folder) for folder in self._config.folders)),
             "channel_mib": round(channel / 2**20, 1),
         }
+
+    def _check_folders(self) -> None:
+        """What it follows must be there when it starts; it looks again every three seconds.
+
+        The folder is somebody else's: made here, it might be one that they may not write to.
+        """
+        for pattern in self._config.follow:
+            folder = Path(pattern).parent
+            if not folder.is_dir():
+                raise FolderMissingError(folder)
 
     def _behind(self) -> int:
         """Bytes of followed files behind the positions that the agent wrote down."""
