@@ -19,6 +19,7 @@ from retaild.api.bus import Topic
 from retaild.api.kafka import java_settings
 from retaild.api.service import software_home
 from retaild.pipeline.streams import bronze_schema, stream_pipelines
+from retaild_plugins.cluster.flink import job_code
 from retaild_plugins.cluster.flink.config import FlinkStreamConfig
 from retaild_plugins.cluster.flink.rest import FlinkRest
 from retaild_plugins.cluster.flink.software import python
@@ -120,9 +121,8 @@ class Runner:
         """Another one when the job would do something else."""
         schemas = [f"{name} {bronze_schema(name)}" for name in sorted(stream_pipelines())]
         spec = json.dumps(self._spec(0, "", Path("/")), sort_keys=True)
-        digest = hashlib.sha256("\n".join([*schemas, spec]).encode())
-        digest.update(_JOB.read_bytes())
-        return digest.hexdigest()[:12]
+        does = "\n".join([job_code.fingerprint(), *schemas, spec])
+        return hashlib.sha256(does.encode()).hexdigest()[:12]
 
     def start(self, offset: int) -> Submission:
         """Hand in a job from this log offset on, in the place of any other one of this lake.
