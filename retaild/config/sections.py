@@ -118,6 +118,12 @@ class RetaildSection(Section):
         default=30.0, ge=1, le=600,
         description="What a reload starts must work within so many seconds, or all goes back.",
     )  # fmt: skip
+    supervision: Literal["auto", "children", "systemd"] = Field(
+        default="auto",
+        description="What runs the servers of services. children: processes that end with "
+        "retaild. systemd: units that outlive a retaild that is killed. auto: systemd where "
+        "retaild's own unit started it.",
+    )
     reload_on_change: bool = Field(
         default=False, description="Reload by itself when a configuration file was changed."
     )

@@ -14,12 +14,13 @@ import logging.handlers
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retaild.api.errors import RetaildError
 from retaild.config.active import ActiveStore
 from retaild.config.faults import ConfigFaultsError
 from retaild.config.paths import DataDir
@@ -42,6 +43,7 @@ from retaild.runtime.plans import plan_instance
 from retaild.runtime.process import sweep
 from retaild.runtime.runner import CommandOf, JobBusyError, JobRunner, job_command, known_kinds
 from retaild.runtime.scheduler import Scheduler
+from retaild.runtime.services.supervision import end_strays
 from retaild.runtime.state import State
 from retaild.runtime.supervisor import Supervisor, WorkerPlan
 from retaild.runtime.worker_kinds import ENTRIES
@@ -78,7 +80,20 @@ class Daemon:
             swept = sweep(self.data.root)
             if swept:
                 _log.warning("ended what a killed daemon had left: processes %s", swept)
-            return asyncio.run(self._serve())
+            self._end_servers(name for name, one in self.settings.service.items() if one.enabled)
+            code = asyncio.run(self._serve())
+            self._end_servers(())
+            return code
+
+    def _end_servers(self, kept: Iterable[str]) -> None:
+        """Those that are units outlive their keeper where it was killed."""
+        try:
+            ended = end_strays(self.settings.retaild.supervision, list(kept))
+        except RetaildError as error:  # the keepers say it too, and are started again
+            _log.error("%s", error)
+        else:
+            if ended:
+                _log.warning("ended servers that nobody kept: %s", ", ".join(ended))
 
     async def _serve(self) -> int:
         self._stop = asyncio.Event()

@@ -40,6 +40,8 @@ class ComponentContext(WorkerContext):
 
     kind: str = ""
     instance: str = ""
+    #: What it may take; 0: not known.
+    memory_mib: int = 0
 
     @property
     def plugin(self) -> PluginInstance:

@@ -53,7 +53,7 @@ def main(order: Order) -> int:
     heart = Heart(_tell_open)
     context = ComponentContext(
         order.name, settings, data, PluginRegistry.load(data), state, stop, heart,
-        kind=order.kind, instance=order.instance,
+        kind=order.kind, instance=order.instance, memory_mib=order.memory_mib,
     )  # fmt: skip
     _start_pulse(context)
     code = _run(order, context)

@@ -7,19 +7,16 @@ answer is the plugin's.
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import signal
 import socket
-import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from retaild.api.errors import RetaildError, TransientError
 from retaild.api.service import Endpoint, Figures, Server, Service
 from retaild.runtime.ports import holder
+from retaild.runtime.services.children import Children
+from retaild.runtime.services.supervision import Running, Supervision
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +27,8 @@ PROBE = 5.0
 SILENT_SECONDS = 60.0
 #: A server that may be started again alone: so often within so many seconds.
 ALONE, ALONE_SECONDS = 5, 300.0
+#: One that was found running answers within so many seconds, or is started anew.
+FOUND_SECONDS = 20.0
 
 
 class PortTakenError(TransientError):
@@ -61,36 +60,42 @@ class SilentError(RetaildError):
 
 
 @dataclass
-class _Running:
+class _Kept:
     server: Server
-    process: subprocess.Popen[bytes]
+    process: Running
     starts: list[float] = field(default_factory=list)
 
 
 class Keeper:
     """`start`, then `watch` again and again, then `stop`, also after a failure."""
 
-    def __init__(self, service: Service, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        service: Service,
+        clock: Callable[[], float] = time.monotonic,
+        supervision: Supervision | None = None,
+    ) -> None:
         self._service = service
         self._clock = clock
-        self._running: list[_Running] = []
+        self._supervision = supervision or Children()
+        self._running: list[_Kept] = []
         self._answered = clock()
         self._probed = 0.0
 
     def start(self, stopped: Callable[[], bool] = lambda: False) -> Figures:
         """Open the service, start its servers, wait until it answers; its figures.
 
+        Servers that an earlier keeper left running are gone on with, not started.
         Raises PortTakenError, ServerEndedError, and what the service's `open` raises. Returns
         nothing when `stopped` says so before it answers.
         """
         self._service.open()
         servers = self._service.servers()
-        if servers:
-            for endpoint in self._service.endpoints():
-                check_free(endpoint)
-        for server in servers:
-            _log.info("starting %s", server.name)
-            self._running.append(_Running(server, spawn(server), [self._clock()]))
+        found = self._adopt(servers)
+        if not found:
+            self._check_free(servers)
+        self._start_missing(servers)
+        given_up = self._clock() + FOUND_SECONDS
         said = ""
         while not stopped():
             self._look()
@@ -100,11 +105,40 @@ class Keeper:
                 if str(error) != said:
                     said = str(error)
                     _log.info("not yet: %s", said)
+                if found and self._clock() > given_up:
+                    _log.warning("what was found running does not answer: it is started anew")
+                    found = False
+                    self._stop_all()
+                    self._check_free(servers)
+                    self._start_missing(servers)
                 time.sleep(LOOK)
             else:
                 self._answered = self._probed = self._clock()
                 return figures
         return {}
+
+    def _adopt(self, servers: Sequence[Server]) -> bool:
+        """Whether any was running already."""
+        for server in servers:
+            running = self._supervision.adopt(server)
+            if running is not None:
+                _log.info("%s runs already, as process %d", server.name, running.pid)
+                self._running.append(_Kept(server, running, [self._clock()]))
+        return bool(self._running)
+
+    def _check_free(self, servers: Sequence[Server]) -> None:
+        for endpoint in self._service.endpoints() if servers else ():
+            check_free(endpoint)
+
+    def _start_missing(self, servers: Sequence[Server]) -> None:
+        found = {kept.server.name: kept for kept in self._running}
+        self._running.clear()
+        for server in servers:
+            kept = found.get(server.name)
+            if kept is None:
+                _log.info("starting %s", server.name)
+                kept = _Kept(server, self._supervision.start(server), [self._clock()])
+            self._running.append(kept)
 
     def watch(self) -> Figures | None:
         """Look at the servers; every few seconds its figures, else None.
@@ -133,7 +167,7 @@ class Keeper:
             if code is not None:
                 self._again(running, code)
 
-    def _again(self, running: _Running, code: int) -> None:
+    def _again(self, running: _Kept, code: int) -> None:
         """Start it again alone, if it may be and has not ended too often."""
         now = self._clock()
         running.starts = [at for at in running.starts if now - at < ALONE_SECONDS]
@@ -141,41 +175,25 @@ class Keeper:
             raise ServerEndedError(running.server.name, code)
         _log.warning("%s; it is started again", ServerEndedError(running.server.name, code).message)
         running.starts.append(now)
-        running.process = spawn(running.server)
+        running.process = self._supervision.start(running.server)
 
     def stop(self) -> None:
         """In reverse order, each with its own patience; then close the service."""
-        while self._running:
-            running = self._running.pop()
-            _stop(running.process, running.server)
+        self._stop_all()
         self._service.close()
+
+    def _stop_all(self) -> None:
+        while self._running:
+            kept = self._running.pop()
+            server = kept.server
+            if kept.process.poll() is None:
+                _log.info("stopping %s", server.name)
+            if kept.process.stop(server.stop_seconds):
+                _log.warning("%s did not stop in %g s: killed", server.name, server.stop_seconds)
 
     @property
     def pids(self) -> dict[str, int]:
         return {running.server.name: running.process.pid for running in self._running}
-
-
-def spawn(server: Server) -> subprocess.Popen[bytes]:
-    """Start it with our log as its own. It is killed when this process is."""
-    # A shell's wrapper would be killed and leave the server: util-linux's asks for it in place.
-    lifeline = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
-    return subprocess.Popen(
-        (*lifeline, *server.command), env={**os.environ, **server.environment},
-        cwd=server.directory, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-
-
-def _stop(process: subprocess.Popen[bytes], server: Server) -> None:
-    if process.poll() is None:
-        _log.info("stopping %s", server.name)
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(server.stop_seconds)
-        except subprocess.TimeoutExpired:
-            _log.warning("%s did not stop in %g s: killed", server.name, server.stop_seconds)
-            process.kill()
-            process.wait()
 
 
 def check_free(endpoint: Endpoint) -> None:

@@ -44,6 +44,7 @@ class Shelf:
     alone: bool = False
     answers: bool = True
     closed: int = 0
+    stop_seconds: float = 15.0
 
     def open(self) -> None:
         self.notes.touch()
@@ -52,7 +53,7 @@ class Shelf:
         return [
             Server(
                 name, (sys.executable, "-c", _SERVER, name, str(port), str(self.notes)),
-                directory=self.notes.parent, alone=self.alone,
+                directory=self.notes.parent, alone=self.alone, stop_seconds=self.stop_seconds,
             )
             for name, port in zip(("first", "second"), self.ports, strict=True)
         ]  # fmt: skip
@@ -170,9 +171,9 @@ def test_servers_die_with_a_keeper_that_is_killed(tmp_path: Path) -> None:
     [port] = free_ports(1)
     script = (
         "import sys, time; from retaild.api import Server;"
-        "from retaild.runtime.services.keeper import spawn;"
-        "print(spawn(Server('web', (sys.executable, '-m', 'http.server', sys.argv[1]))).pid,"
-        "flush=True); time.sleep(60)"
+        "from retaild.runtime.services.children import Children;"
+        "server = Server('web', (sys.executable, '-m', 'http.server', sys.argv[1]));"
+        "print(Children().start(server).pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(port)], stdout=subprocess.PIPE, text=True,
