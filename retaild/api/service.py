@@ -1,8 +1,8 @@
 """Kind `managed service`: a server that retaild fetches, configures, starts, watches and stops.
 
-A service runs in a process of its own, its *keeper*, which starts the server's processes as its
-children and asks again and again whether they answer. What the server needs of the disk is fetched
-beforehand (`retaildctl service install`), never while the shop is open.
+A service runs in a process of its own, its *keeper*, which starts the server's processes (as its
+children, or as units of systemd) and asks again and again whether they answer. What the server needs
+of the disk is fetched beforehand (`retaildctl service install`), never while the shop is open.
 """
 
 from __future__ import annotations
@@ -150,7 +150,10 @@ class Service(Protocol):
     """A server's configuration and probe; starting, watching and stopping are the host's."""
 
     def open(self) -> None:
-        """Render the configuration; make, or upgrade, the store. As often as one likes."""
+        """Render the configuration; make, or upgrade, the store. As often as one likes.
+
+        Its servers may run already, where systemd has kept them while the daemon was killed.
+        """
 
     def servers(self) -> Sequence[Server]:
         """Its processes in the order of their start; none if it is somebody else's server."""
