@@ -1,8 +1,8 @@
 """Kind `managed service`: a server that retaild fetches, configures, starts, watches and stops.
 
 A service runs in a process of its own, its *keeper*, which starts the server's processes (as its
-children, or as units of systemd) and asks again and again whether they answer. What the server needs
-of the disk is fetched beforehand (`retaildctl service install`), never while the shop is open.
+children, or as units of systemd) and asks again and again whether they answer. What the server
+needs of the disk is fetched beforehand (`retaildctl service install`), never while the shop is open.
 """
 
 from __future__ import annotations
