@@ -2,7 +2,8 @@
 
 A service runs in a process of its own, its *keeper*, which starts the server's processes (as its
 children, or as units of systemd) and asks again and again whether they answer. What the server
-needs of the disk is fetched beforehand (`retaildctl service install`), never while the shop is open.
+needs of the disk is fetched beforehand (`retaildctl service install`), never while the shop is
+open.
 """
 
 from __future__ import annotations
