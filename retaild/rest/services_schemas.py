@@ -32,6 +32,16 @@ class Service(BaseModel):
     lines: list[str] = Field(description="The last of its log, while it is down.")
 
 
+class LastRun(BaseModel):
+    run_id: int
+    job: str = Field(description="The job whose run it was: the part's own, or `refresh`.")
+    state: str = Field(description="Of this part, even if the run failed elsewhere.")
+    at: float = Field(description="When that run ended.")
+    error: str | None
+    records: dict[str, int] | None = Field(description="Of a target: what was published, per kind.")
+    seconds: float | None
+
+
 class Part(BaseModel):
     part: str = Field(description="Kind of plugin: source, bus, stream, batch, trainer, target ...")
     name: str
@@ -39,6 +49,10 @@ class Part(BaseModel):
     process: str = Field(description="The process that holds it; empty: jobs do.")
     state: str
     services: list[str] = Field(description="Managed services of the same engine.")
+    figures: dict[str, float] = Field(
+        description="Rows that wait in the log (`lag_rows`), rows a second, dead letters."
+    )
+    last: LastRun | None = Field(description="Of what jobs do: the newest run that has ended.")
 
 
 class Services(BaseModel):

@@ -172,6 +172,14 @@ class State:
             {"job": job, "state": state, "limit": limit},
         )
 
+    def ended_runs(self, kind: str, limit: int) -> list[Row]:
+        """Of jobs of that kind, whatever they are called; newest first."""
+        return self.rows(
+            "SELECT * FROM job_run WHERE kind = ? AND finished IS NOT NULL "
+            "ORDER BY id DESC LIMIT ?",
+            [kind, limit],
+        )
+
     # -- sources -------------------------------------------------------------------------------
 
     def source_position(self, instance: str) -> dict[str, Any] | None:

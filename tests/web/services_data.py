@@ -23,8 +23,33 @@ class FakeServices:
                 _service("search", "stopped", standing="disabled", installed=False),
             ],
             "parts": [
-                _part("bus", "kafka", "ingest", ["kafka"]),
-                _part("batch", "duckdb", "", []),
+                _part("source", "tabular", "source.tills", [], name="tills"),
+                _part(
+                    "bus",
+                    "kafka",
+                    "ingest",
+                    ["kafka"],
+                    figures={"lag_rows": 1234, "rows_per_second": 0.0, "dead_letters": 7},
+                ),
+                _part("stream", "spark", "stream", [], figures={"lag_rows": 0}),
+                _part("batch", "duckdb", "", [], last=_last("succeeded")),
+                _part("trainer", "price", "", [], name="price"),
+                _part(
+                    "target",
+                    "redis",
+                    "",
+                    ["redis"],
+                    name="redis",
+                    last=_last("succeeded", records={"recommendations": 4372, "products": 3912}),
+                ),
+                _part(
+                    "target",
+                    "search",
+                    "",
+                    ["search"],
+                    name="search",
+                    last=_last("failed", error=f"It does not answer {HOSTILE}"),
+                ),
             ],
         }
 
@@ -44,7 +69,19 @@ def _service(
     }  # fmt: skip
 
 
-def _part(kind: str, plugin: str, process: str, services: list[str]) -> dict[str, Any]:
+def _part(
+    kind: str, plugin: str, process: str, services: list[str], *, name: str = "",
+    figures: dict[str, float] | None = None, last: dict[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     state = "running" if process else "in jobs"
-    return {"part": kind, "name": kind, "plugin": plugin, "process": process, "state": state,
-            "services": services}  # fmt: skip
+    return {
+        "part": kind, "name": name or kind, "plugin": plugin, "process": process, "state": state,
+        "services": services, "figures": figures or {}, "last": last,
+    }  # fmt: skip
+
+
+def _last(
+    state: str, error: str | None = None, records: dict[str, int] | None = None
+) -> dict[str, Any]:
+    return {"run_id": 41, "job": "refresh", "state": state, "at": time.time() - 600,
+            "error": error, "records": records, "seconds": 5.9}  # fmt: skip

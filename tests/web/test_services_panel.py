@@ -44,6 +44,22 @@ def test_parts_lead_to_their_servers_and_processes(ask: Ask) -> None:
     assert 'href="/admin/jobs"' in page
 
 
+def test_the_log_says_how_far_the_lake_is_behind(ask: Ask) -> None:
+    page = ask("/admin/services").text
+    assert "1,234 rows are not in the lake yet" in page
+    assert "7 dead letters" in page
+    assert "all of the log is in the lake" in page
+
+
+def test_a_target_says_what_was_published_last_and_what_failed(ask: Ask) -> None:
+    page = ask("/admin/services").text
+    assert "4,372 recommendations, 3,912 products published" in page
+    assert "It does not answer &lt;script&gt;" in page
+    assert 'href="/admin/jobs/41"' in page
+    # Nothing was trained.
+    assert "not yet" in page
+
+
 @pytest.mark.parametrize("action", ["restart", "disable"])
 def test_buttons_ask_for_the_instance_and_come_back(ask: Ask, data: ShopPages, action: str) -> None:
     data.instances.standing["kafka"] = "enabled"

@@ -15,15 +15,10 @@ from retaild.host.registry import PluginRegistry
 from retaild.runtime import logs
 from retaild.runtime.component import process_name
 from retaild.runtime.instances import Held, InstanceStore
+from retaild.runtime.services.pipeline import Pipeline
 from retaild.runtime.services.software import is_installed
 from retaild.runtime.state import State
 
-#: Part of the pipeline -> the process that holds it, in the order in which events pass through;
-#: empty: jobs do, when they are due. A source has its own.
-PARTS = {
-    "source": "source", "bus": "ingest", "stream": "stream", "batch": "", "features": "",
-    "trainer": "", "target": "",
-}  # fmt: skip
 #: Log lines that are shown of a service that is down.
 LINES = 20
 
@@ -112,28 +107,8 @@ class Services:
         return {**row, "lines": logs.tail(log, LINES) if down else []}
 
     def parts(self) -> list[dict[str, Any]]:
-        """The pipeline as it is configured, from the doors to what is published."""
-        workers = {row["name"]: row for row in self.state.workers()} if self.state else {}
-        by_plugin: dict[str, list[str]] = {}
-        for name, instance in sorted(self.settings.service.items()):
-            by_plugin.setdefault(instance.plugin, []).append(name)
-        rows = []
-        for kind, name, instance in self.settings.instances():
-            if kind in PARTS:
-                process = process_name(kind, name) if kind == "source" else PARTS[kind]
-                rows.append(
-                    {
-                        "part": kind,
-                        "name": name,
-                        "plugin": instance.plugin,
-                        "process": process,
-                        "state": (workers.get(process, {}).get("state") or "stopped")
-                        if process
-                        else "in jobs",
-                        "services": by_plugin.get(instance.plugin, []),
-                    }
-                )
-        return sorted(rows, key=lambda row: list(PARTS).index(row["part"]))
+        """The pipeline as it runs: see `Pipeline.parts`."""
+        return Pipeline(self.settings, self.state).parts()
 
     def available(self) -> list[dict[str, Any]]:
         """Every service plugin, and others with software: what it is, whether that is here."""
