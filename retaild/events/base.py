@@ -12,7 +12,10 @@ from retaild.events.errors import UnknownFamilyError
 
 
 def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # within hours of the years 1 and 9999
+        raise ValueError("the time is out of range") from None
 
 
 Text = Annotated[str, Field(max_length=2000)]

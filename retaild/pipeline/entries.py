@@ -17,7 +17,10 @@ from retaild.pipeline.letters import Letter
 from retaild.pipeline.streams import APPENDED_AT, OFFSET
 
 #: What a broken payload may raise in the codec; anything else is a fault of ours and must show.
-_BROKEN = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, pa.ArrowException)
+_BROKEN = (
+    ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError,
+    pa.ArrowException,
+)  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 SHARES = {
     "frames": 360, "shown": 200, "posted": 200, "cards": 150, "configuration": 50,
     "delimited": 20, "numbers": 8, "moments": 8, "json-lines": 4,
+    "kafka-message": 40, "kafka-record": 20, "mqtt-payload": 60, "hub-frame": 40, "archive": 20,
 }  # fmt: skip
-MAX_BYTES = 2048
 
 
 def main() -> int:
@@ -62,7 +62,7 @@ def _fuzz(name: str, runs: int, seed: int) -> int:
     with tempfile.TemporaryDirectory() as corpus:
         for number, content in enumerate(target.seeds):
             Path(corpus, f"seed-{number}").write_bytes(content)
-        arguments = [sys.argv[0], f"-runs={runs}", f"-seed={seed}", f"-max_len={MAX_BYTES}",
+        arguments = [sys.argv[0], f"-runs={runs}", f"-seed={seed}", f"-max_len={target.max_bytes}",
                      "-verbosity=0", "-timeout=20", corpus]  # fmt: skip
         atheris.Setup(arguments, target.run)
         atheris.Fuzz()

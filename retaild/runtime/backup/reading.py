@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, Self, cast
 
 from retaild.runtime.backup.errors import (
     DamagedBackupError,
@@ -25,7 +25,9 @@ from retaild.runtime.backup.shelf import read_manifest
 Visit = Callable[[str, IO[bytes], int], None]
 
 #: What a damaged archive makes the readers raise.
-_BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, OSError)
+_BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, OSError, RecursionError)
+#: A member's long name or extended header is read into memory at once.
+_MAX_HEADER = 64 * 1024
 
 
 def visit_files(path: Path, visit: Visit) -> Manifest:
@@ -59,13 +61,30 @@ def _visit_directory(path: Path, visit: Visit) -> Manifest:
     return manifest
 
 
+class _Member(tarfile.TarInfo):
+    """Refuses a header that unpacks to more than any name needs: it could fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _EXTENDED and found.size > _MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
+        return found
+
+
+_EXTENDED = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
+
+
 def _visit_archive(path: Path, visit: Visit) -> Manifest:
     manifest, seen = None, set[str]()
-    with _unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+    with _unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
         for member in tar:
             if manifest is not None:
                 raise UnsafeArchiveError(path, member.name, "comes behind the manifest")
-            if not member.isreg():
+            if not member.isreg() or member.issparse():
                 raise UnsafeArchiveError(path, member.name, "is not a plain file")
             _safe(path, member.name)
             if member.name in seen:

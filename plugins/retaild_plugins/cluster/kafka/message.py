@@ -109,7 +109,7 @@ def _json_elements(text: str) -> Iterator[dict[str, Any]]:
     try:
         value = _parsed(text)
         found = value if isinstance(value, list) else [value]
-    except ValueError:
+    except (ValueError, RecursionError):
         found = [_line(line) for line in text.splitlines() if line.strip()]
     for one in found:
         if not isinstance(one, dict):
@@ -120,7 +120,7 @@ def _json_elements(text: str) -> Iterator[dict[str, Any]]:
 def _line(text: str) -> Any:
     try:
         return _parsed(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MessageError("json", f"It is no JSON: {error}.") from None
 
 
@@ -132,12 +132,19 @@ def _records(text: str, lines: Lines) -> Iterator[Mapping[str, Any]]:
     if not lines.columns:
         yield from _json_elements(text)
         return
-    for row in csv.reader(text.splitlines(), delimiter=lines.delimiter):
+    for row in _rows(text, lines.delimiter):
         if len(row) != len(lines.columns):
             raise MessageError(
                 "columns", f"It has {len(row)} columns, and {len(lines.columns)} are configured."
             )
         yield dict(zip(lines.columns, row, strict=True))
+
+
+def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(text.splitlines(), delimiter=delimiter)
+    except csv.Error as error:  # such as a field of more than 128 KiB
+        raise MessageError("columns", f"It is no CSV: {error}.") from None
 
 
 def _found(record: Any, path: str) -> Any:

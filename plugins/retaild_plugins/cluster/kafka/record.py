@@ -11,6 +11,9 @@ from retaild.api.bus import Codec
 #: them as dead letters and the log goes on.
 FOREIGN = "foreign"
 
+#: Bounds of what this program writes; headers beyond them are somebody else's.
+_MAX_ROWS, _MAX_TOTAL = 2**31, 2**62
+
 Headers = list[tuple[str, str | bytes | None]]
 
 
@@ -35,6 +38,8 @@ def log_entry(message: Any, base: int, least_rows: int) -> LogEntry:
             raise ValueError(codec)
         entry = Entry(found["family"].decode(), cast(Codec, codec), int(found["rows"]), payload)
         rows_before = max(least_rows, int(found["rows_before"]))
-    except (KeyError, ValueError, AttributeError):
+        if not 0 < entry.rows < _MAX_ROWS or rows_before > _MAX_TOTAL:
+            raise ValueError(entry.rows)
+    except (KeyError, ValueError, AttributeError, TypeError):  # a header may lack its value
         return LogEntry(offset, least_rows, appended_at, Entry(FOREIGN, "json", 1, payload))
     return LogEntry(offset, rows_before, appended_at, entry)
