@@ -36,6 +36,7 @@ _PORTS: dict[str, dict[str, int]] = {
     "hive": {"port": 9083},
     "nifi": {"port": 8090},
     "flume": {},
+    "flink": {"port": 8081, "rpc_port": 6123},
 }
 #: Topic that the Flume agent fills.
 FLUME_TOPIC = "demo.stock"
@@ -69,6 +70,8 @@ class Choice:
             )
 
     def has(self, part: str) -> bool:
+        if part == "flink":
+            return self.engine == "flink"
         return part in self.extra or (part in USUAL and part not in self.without)
 
 
@@ -96,8 +99,6 @@ def settings_text(choice: Choice, shop: Shop) -> str:
         _merge(document, _on(name, ports, shop))
     if choice.has("mllib"):
         _merge(document, {"trainer": {"mllib": {"plugin": "spark"}}})
-    if choice.engine == "flink":
-        _merge(document, {"service": {"flink": {"plugin": "flink"}}})
     return dump(document)
 
 
@@ -125,6 +126,8 @@ def _on(name: str, ports: dict[str, dict[str, int]], shop: Shop) -> dict[str, An
         return {"features": {"redis": {"port": port}}, "target": {"redis": {"port": port}}}
     if name == "elasticsearch":
         return {"target": {"elasticsearch": {"url": f"http://127.0.0.1:{port}"}}}
+    if name == "flink":
+        return {"stream": {"url": f"http://127.0.0.1:{port}"}}
     if name == "nifi":
         flow = {"kind": "files", "directory": str(shop.dropbox("nifi")), "pattern": "products.*",
                 "to": str(shop.dropbox("assumption")), "settle_seconds": 1}  # fmt: skip

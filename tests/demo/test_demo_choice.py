@@ -57,6 +57,18 @@ def test_flink_brings_its_own_service(tmp_path: Path) -> None:
     settings = laid_out(tmp_path, Choice("flink", frozenset({"redis", "elasticsearch"})))
     assert set(settings.service) == {"kafka", "flink"}
     assert settings.stream.plugin == "flink"
+    port = settings.service["flink"].settings["port"]
+    assert settings.stream.settings["url"] == f"http://127.0.0.1:{port}"
+
+
+def test_nobody_elses_flink_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another Flink on this machine has the usual ports."""
+    monkeypatch.setattr("retaild.demo.choice._is_free", lambda port: port not in (8081, 6123))
+    settings = laid_out(tmp_path, Choice("flink", frozenset({"redis", "elasticsearch"})))
+    own = settings.service["flink"].settings
+    assert own["port"] != 8081
+    assert own["rpc_port"] not in (6123, own["port"])
+    assert settings.stream.settings["url"] == f"http://127.0.0.1:{own['port']}"
 
 
 def test_what_is_added_is_wired_to_doors_and_folders(tmp_path: Path) -> None:
