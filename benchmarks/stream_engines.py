@@ -3,10 +3,13 @@
     python -m benchmarks.stream_engines [--rows 1000000] [--engines embedded,spark,flink]
 
 One broker; the log holds all rows before an engine begins, each with a lake of its own. Software is
-looked for in RETAILD_SOFTWARE (default ~/.cache/retaild/software); an engine without it is left
-out. Prints JSON: seconds until the engine is open (Java starts, the job is handed in), from then
-until the last row is in silver and until all tables are written, rows a second, peak memory (PSS)
-of the engine's processes together without Kafka, and whether silver has each row once.
+looked for in RETAILD_SOFTWARE (default ~/.cache/retaild/software). An engine without it is said to
+be left out; of one that fails the reason is told, and the others are measured all the same (exit
+code 1). Each one's figures go to standard error as soon as they are there.
+
+Prints JSON: seconds until the engine is open (Java starts, the job is handed in), from then until
+the last row is in silver and until all tables are written, rows a second, peak memory (PSS) of the
+engine's processes together without Kafka, and whether silver has each row once.
 """
 
 from __future__ import annotations
@@ -15,11 +18,14 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +50,18 @@ from retaild.testing.service import free_ports, running
 TOPIC = "benchmark"
 ENTRY_ROWS = 8192
 LIMIT_SECONDS = 900.0
+#: A carrier that shall end may take so long: it stops a Java.
+END_SECONDS = 60.0
+POLL_SECONDS = 0.1
 ENGINES = {"embedded": embedded, "spark": spark, "flink": flink}
 SOFTWARE_DIR = Path(
     os.environ.get("RETAILD_SOFTWARE") or Path.home() / ".cache" / "retaild" / "software"
 )
 spawned = multiprocessing.get_context("spawn")
+
+
+class CarrierError(Exception):
+    """The process that carries the log did not do it."""
 
 
 def main() -> None:
@@ -66,11 +79,26 @@ def main() -> None:
         with served(kafka.retaild_services()[0], config, root):
             fill(bus_of(root, broker), words.rows)
             for engine in words.engines.split(","):
-                if engine == "embedded" or (SOFTWARE_DIR / engine / "current").is_dir():
-                    figures[engine] = measured(engine, root, broker, words.rows)
+                figures[engine] = measured_or_why(engine, root, broker, words.rows)
+                print(json.dumps({engine: figures[engine]}), file=sys.stderr, flush=True)
     json.dump(figures, answer, indent=2)
     answer.write("\n")
     answer.close()
+    if any("failed" in own for own in figures.values() if isinstance(own, dict)):
+        raise SystemExit(1)
+
+
+def measured_or_why(engine: str, root: Path, broker: int, rows: int) -> dict[str, Any]:
+    """The figures; else `left_out` (no software) or `failed`, with the reason."""
+    if engine not in ENGINES:
+        return {"left_out": f"there is no engine {engine!r}; known: {', '.join(ENGINES)}"}
+    if engine != "embedded" and not (SOFTWARE_DIR / engine / "current").is_dir():
+        return {"left_out": f"its software is not in {SOFTWARE_DIR}"}
+    try:
+        return measured(engine, root, broker, rows)
+    except Exception as error:  # whatever it is, the other engines' figures are worth having
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {error}"}
 
 
 def context_of(instance: str, root: Path, state: Path, lake: Path) -> BuildContext:
@@ -144,34 +172,55 @@ def measured(engine: str, root: Path, broker: int, rows: int) -> dict[str, Any]:
         process = spawned.Process(target=carry, args=(engine, config, own, broker, ready, done))
         began = time.perf_counter()
         process.start()
-        assert process.pid is not None
-        figures = watch(own, rows, [process.pid, *pids], ready, began)
-        done.set()
-        process.join()
+        try:
+            figures = watch(own, rows, process, pids, ready, began)
+        finally:
+            end(process, done)
     ids = Lake(own / "lake").dataset("silver.sale").to_table(columns=["event_id"])["event_id"]
     figures["right"] = len(ids) == len(ids.unique()) == rows
     return figures
 
 
-def watch(own: Path, rows: int, pids: list[int], ready: Any, began: float) -> dict[str, Any]:
+def end(process: SpawnProcess, done: Any) -> None:
+    """The carrier closes its engine; one that hangs is killed, with the Java that it started."""
+    done.set()
+    process.join(END_SECONDS)
+    if process.is_alive():
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.join()
+        for child in children:
+            with suppress(psutil.Error):
+                child.kill()
+
+
+def watch(
+    own: Path, rows: int, process: SpawnProcess, servers: list[int], ready: Any, began: float
+) -> dict[str, Any]:
+    """Raises CarrierError when the carrier ends before, or takes more than LIMIT_SECONDS."""
+    assert process.pid is not None
+    pids = [process.pid, *servers]
     lake, end = Lake(own / "lake"), -(-rows // ENTRY_ROWS)
     opened = silver = 0.0
     peak = 0
     while carried_offset(lake) < end:
         now = time.perf_counter() - began
-        assert now < LIMIT_SECONDS, "the log is not carried in time"
+        if not process.is_alive():
+            raise CarrierError(f"it ended by itself (exit code {process.exitcode})")
+        if now > LIMIT_SECONDS:
+            raise CarrierError(f"the log is not in the lake after {LIMIT_SECONDS:g} s")
         opened = opened or (now if ready.is_set() else 0.0)
         if not silver and (lake.committed("silver.sale", STREAM_APP) or 0) >= end:
             silver = now
         peak = max(peak, memory(pids))
-        time.sleep(0.1)
+        time.sleep(POLL_SECONDS)
     everything = time.perf_counter() - began
     silver = silver or everything
     return {
         "open_seconds": round(opened, 2),
         "silver_seconds": round(silver - opened, 2),
         "all_seconds": round(everything - opened, 2),
-        "rows_per_second": round(rows / (silver - opened)),
+        "rows_per_second": round(rows / max(silver - opened, POLL_SECONDS)),
         "peak_mib": round(peak / 2**20),
     }
 
