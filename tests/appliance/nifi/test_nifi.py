@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from retaild_plugins.cluster.nifi.config import NifiConfig
 from retaild_plugins.cluster.nifi.plugin import SOFTWARE, retaild_services
 
 from retaild.api import BuildContext, ServiceSpec
+from retaild.runtime.services.keeper import Keeper, ServerEndedError
 from retaild.testing.service import ServiceConformance, free_ports, running
 
 
@@ -25,6 +28,8 @@ class Door:
     posts: list[tuple[str, bytes]] = field(default_factory=list)
     status: int = 202
     port: int = 0
+    #: Requests that were refused.
+    refused: int = 0
 
 
 @pytest.fixture
@@ -36,6 +41,8 @@ def door() -> Iterator[Door]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if found.status == 202:
                 found.posts.append((self.headers.get("Authorization", ""), body))
+            else:
+                found.refused += 1
             self.send_response(found.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -140,3 +147,39 @@ def test_what_the_door_refuses_for_good_is_kept_with_its_bytes(
         _until(lambda: refused.is_dir() and any(refused.iterdir()))
         # It writes under another name first.
         _until(lambda: any(p.read_bytes() == b"no json\n" for p in refused.glob("[!.]*")))
+
+
+def _killed(keeper: Keeper) -> None:
+    """kill -9, and what the host does about it."""
+    os.kill(keeper.pids["nifi"], signal.SIGKILL)
+    with pytest.raises(ServerEndedError):
+        _watch_for_ever(keeper)
+
+
+def _watch_for_ever(keeper: Keeper) -> None:
+    while True:
+        keeper.watch()
+        time.sleep(0.05)
+
+
+def test_what_it_has_taken_survives_kill_9_though_its_origin_is_gone(
+    spec: ServiceSpec, context: BuildContext, door: Door, tmp_path: Path
+) -> None:
+    """The door is shut, the log is gone, NiFi is killed: its own disk is all that is left."""
+    door.status = 503
+    log = tmp_path / "web.log"
+    log.write_text('{"n":1}\n{"n":2}\n')
+    config = _flows(tmp_path, door, free_ports(1)[0])
+    with running(spec, config, context) as keeper:
+        _until(lambda: float(keeper.watch_now().get("queued", 0)) > 0)
+        _until(lambda: door.refused > 0)
+        log.unlink()
+        assert door.posts == []
+        _killed(keeper)
+    door.status = 202
+    with running(spec, config, context) as keeper:
+        _until(lambda: b"".join(body for _, body in door.posts) == b'{"n":1}\n{"n":2}\n')
+        # And it goes on as before.
+        (tmp_path / "dropped" / "a.csv").write_text("x;y\n")
+        _until(lambda: (tmp_path / "inbox" / "a.csv").exists())
+        assert keeper.watch_now()["answers"] == "yes"
