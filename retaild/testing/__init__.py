@@ -13,8 +13,9 @@ names, and run pytest:
 
 `plugin` holds for every kind: that a module registers what it should, that a sample is valid. A
 module for each kind has its suite: `source`, `bus`, `stream`, `batch`, `features`, `gate`,
-`trainer` (any trainer, and recommenders), `price_trainer`, `alert`, `identity`. `memory_bus` is a
-bus for tests of what reads one. `retaildctl plugin new` writes a project that does all this.
+`trainer` (any trainer, and recommenders), `price_trainer`, `alert`, `identity`, `service`,
+`target`. `memory_bus` is a bus for tests of what reads one. `retaildctl plugin new` writes a
+project that does all this.
 
 A suite may gain tests in a new version of retaild when they say what the contract already said.
 """

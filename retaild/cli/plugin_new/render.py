@@ -62,6 +62,10 @@ KINDS = {
         "Service", "retaild_services", "server", "Service",
         "Serves the files of a folder on this machine.", ("memory_mib=64",),
     ),
+    "target": Kind(
+        "DeployTarget", "retaild_deploy_targets", "target", "Target",
+        "Publishes into files of JSON lines, one per data set.",
+    ),
     "trainer": Kind(
         "Trainer", "retaild_trainers", "trainer", "Trainer",
         "Recommends what sells now and what is bought together.",

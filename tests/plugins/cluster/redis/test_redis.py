@@ -17,9 +17,10 @@ from retaild_plugins.cluster.redis.target import RedisTarget
 
 from retaild.api import BuildContext, ConfigError, ServiceSpec, Spec, TransientError
 from retaild.api.service import password_file
-from retaild.api.target import Record
+from retaild.api.target import Dataset, Record
 from retaild.testing.plugin import check_sample, specs_in
 from retaild.testing.service import ServiceConformance, free_ports, running
+from retaild.testing.target import Reader, TargetConformance
 
 FOLDER = Path(plugin.__file__).parent
 needs_redis = pytest.mark.skipif(
@@ -74,6 +75,22 @@ def reader(config: RedisServiceConfig, context: BuildContext, target: RedisTarge
     client = redis.Redis(port=config.port, password=password, decode_responses=True)
     yield client
     client.close()
+
+
+@needs_redis
+class TestRedisTarget(TargetConformance):
+    @pytest.fixture
+    def read(self, reader: Any) -> Reader:
+        def read(dataset: Dataset, ids: list[str]) -> dict[str, Any]:
+            found = reader.mget([f"retaild:{dataset}:id:{name}" for name in ids])
+            return {n: text and json.loads(text) for n, text in zip(ids, found, strict=True)}
+
+        return read
+
+    @pytest.fixture
+    def away(self, context: BuildContext) -> RedisTarget:
+        own = {"port": free_ports(1)[0], "password": "none"}
+        return RedisTarget(RedisTargetConfig.model_validate(own), context)
 
 
 def _records(*ids: str) -> list[Record]:
