@@ -16,6 +16,13 @@ KEEP = 3
 KEEP_JOB_LOGS = 200
 
 
+#: Control characters but tab and newline, and Unicode's own ends of lines.
+_WRITTEN_OUT = {
+    sign: chr(sign).encode("unicode_escape").decode()
+    for sign in (*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029)
+}
+
+
 class UtcFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z INFO    retaild.daemon: text`."""
 
@@ -25,6 +32,14 @@ class UtcFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Signs that move a terminal's cursor, or end a line elsewhere, are written out."""
+        return super().format(record).translate(_WRITTEN_OUT)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """What follows a message's first line is set apart: it cannot pretend to be a record."""
+        return super().formatMessage(record).replace("\n", "\n    | ")
 
 
 def set_up(level: str) -> None:
@@ -43,7 +58,8 @@ class _OneLineFormatter(UtcFormatter):
     """What follows the first line is set apart: a message cannot pretend to be another one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("\n", "\n    | ")
+        first, *further = super().format(record).split("\n")
+        return "\n    | ".join([first, *(line.removeprefix("    | ") for line in further)])
 
 
 def one_line_each() -> None:
