@@ -6,6 +6,8 @@ import http.client
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +29,8 @@ from retaild.runtime.state import State
 PATIENCE = 120.0
 #: A job gives way to all else.
 JOB_PATIENCE = 240.0
+#: All servers of the profile, and the log carried without Java.
+WITHOUT_SPARK = Choice("embedded", frozenset({"mllib"}))
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
@@ -85,12 +89,13 @@ class Till(threading.Thread):
 
 
 class House:
-    """The daemon with the appliance's profile, and the year in parts."""
+    """The daemon with a profile, and the year in parts."""
 
-    def __init__(self, root: Path, year: Path, parts: int = 12) -> None:
-        self.shop = Shop(
-            root / "shop", _free_port(), "appliance", Choice("embedded", frozenset({"mllib"}))
-        )
+    def __init__(
+        self, root: Path, year: Path, parts: int = 12, *, profile: str = "appliance",
+        choice: Choice = WITHOUT_SPARK,
+    ) -> None:  # fmt: skip
+        self.shop = Shop(root / "shop", _free_port(), profile, choice)
         self._parts = _split(year, root / "exports", parts)
         #: Lines that were put into the watched folder.
         self.lines = 0
@@ -101,11 +106,30 @@ class House:
         with patch("retaild.demo.choice._is_free", return_value=False):
             self.shop.lay_out()
         # From so little no model is as good as is asked of one: people decide.
-        gate = self.shop.root / "conf.d" / "70-test.toml"
-        gate.write_text("[gate.quality]\nenabled = false\n", "utf-8")
+        self.configure("70-test.toml", "[gate.quality]\nenabled = false\n")
+        self.open()
+
+    def open(self) -> None:
+        """Start the daemon on the configuration as it lies there."""
         cluster.install(self.shop, cluster.settings_of(self.shop), print)
         self.shop.start()
         self.wait_until_whole()
+
+    def configure(self, name: str, text: str) -> None:
+        """A file of settings beside the main one; names that come later win."""
+        parts = self.shop.root / "conf.d"
+        parts.mkdir(exist_ok=True)
+        (parts / name).write_text(text, "utf-8")
+
+    def ctl(self, *arguments: str) -> dict[str, Any]:
+        """`retaildctl ... --json` on this house; it must succeed."""
+        own = ("--config", str(self.shop.config), "--data", str(self.shop.data.root))
+        done = subprocess.run(
+            [sys.executable, "-m", "retaild.cli", *own, *arguments, "--json"],
+            capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return dict(json.loads(done.stdout))
 
     def wait_until_whole(self) -> None:
         def whole() -> bool:
