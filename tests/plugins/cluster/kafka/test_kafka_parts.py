@@ -87,10 +87,10 @@ def test_what_others_wrote_is_one_row_of_no_family(strange: Any) -> None:
 def test_the_base_is_kept_and_another_topic_begins_behind(tmp_path: Path) -> None:
     path = tmp_path / "base.json"
     path.write_text(json.dumps({"offset": 40, "rows": 900}))
-    assert take_base(path, "a", LogEnd(40, 900)) == LogEnd(40, 900)
-    assert take_base(path, "a", LogEnd(60, 1200)) == LogEnd(40, 900)
-    assert take_base(path, "b", LogEnd(60, 1200)) == LogEnd(60, 1200)
-    assert take_base(path, "b", LogEnd(99, 2000)) == LogEnd(60, 1200)
+    assert take_base(path, "a", LogEnd(40, 900)).start == LogEnd(40, 900)
+    assert take_base(path, "a", LogEnd(60, 1200)).start == LogEnd(40, 900)
+    assert take_base(path, "b", LogEnd(60, 1200)).start == LogEnd(60, 1200)
+    assert take_base(path, "b", LogEnd(99, 2000)).start == LogEnd(60, 1200)
 
 
 def test_the_password_of_our_own_service_is_used_on_this_machine_only(tmp_path: Path) -> None:
