@@ -38,7 +38,10 @@ class Event(BaseModel):
     id, and the lake keeps it once. `event_time` is when it happened (UTC), not when it was read.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    # Infinity and NaN have no JSON: they would be written as null, and their value lost unsaid.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False
+    )
 
     #: The family's name: names the lake's tables, the log's entries and the REST field `family`.
     family: ClassVar[str] = ""

@@ -148,3 +148,13 @@ def test_the_far_ends_of_the_calendar_that_fit_are_kept() -> None:
     event = External(event_id="1", event_time=late, source="s", topic="t", subject="s")
     assert event.event_time == late
     assert late + timedelta(hours=1) < datetime.max.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", ["1e3140", "-1e3140", "NaN", "Infinity"])
+def test_a_figure_that_json_cannot_say_is_refused(value: str) -> None:
+    """It would be written as null: taken in, and its value lost unsaid."""
+    with pytest.raises(ValidationError, match="finite"):
+        External(
+            event_id="e", event_time=datetime(2026, 3, 2, tzinfo=UTC), source="door", topic="t",
+            subject="s", value=value,
+        )  # type: ignore[arg-type]  # fmt: skip
