@@ -15,12 +15,12 @@ from retaild.demo.choice import Choice
 
 from .house import House, Till, wait_for
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 OTHERS = frozenset({"redis", "elasticsearch", "mllib"})
 
 
-@pytest.fixture(scope="module", params=["flink", pytest.param("spark", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["flink", "spark"])
 def house(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
     online_retail: Path, programs: None,
