@@ -40,6 +40,9 @@ class Base:
     identity: str = ""
     #: Whether the topic is still that one is found out when the broker is first spoken to.
     origin: Origin | None = None
+    #: Who reads on from this entry or a later one before `start` begins at `start`: what lay
+    #: between is sent anew, behind it.
+    since: int | None = None
 
     @classmethod
     def read(cls, path: Path) -> Base:
@@ -51,10 +54,13 @@ class Base:
         return cls(
             _end(found), found.get("topic"), found.get("id", ""),
             Origin(*(_end(origin[name]) for name in ("base", "end", "tail"))) if origin else None,
+            found.get("since"),
         )  # fmt: skip
 
     def content(self) -> bytes:
         values: dict[str, Any] = {**_plain(self.start), "topic": self.topic, "id": self.identity}
+        if self.since is not None:
+            values["since"] = self.since
         if self.origin is not None:
             names = ("base", "end", "tail")
             values["restored_from"] = {name: _plain(getattr(self.origin, name)) for name in names}
@@ -104,7 +110,8 @@ def settle(path: Path, identity: str, high: int) -> tuple[Base, Origin | None]:
     start = origin.end if high else base.start
     _log.warning("the topic %s is not the one of the backup: the log begins at entry %d, and what "
                  "the backup holds is sent", base.topic, start.offset)  # fmt: skip
-    base = replace(base, start=start, identity=identity, origin=None)
+    since = base.start.offset
+    base = replace(base, start=start, identity=identity, origin=None, since=since)
     base.write(path)
     return base, None
 

@@ -53,6 +53,7 @@ class KafkaBus:
         self._marker: EndMarker | None = None
         self._base_file = self._directory / NAME
         self._base = LogEnd(0, 0)
+        self._since: int | None = None
         #: Whether `_base` is final: that of a restored directory depends on the topic.
         self._settled = True
         self._seen = LogEnd(0, 0)
@@ -83,7 +84,7 @@ class KafkaBus:
         self._spool.open()
         with self._lock.held():
             base = take_base(self._base_file, self._config.topic, self._published())
-            self._base, self._settled = base.start, base.origin is None
+            self._base, self._since, self._settled = base.start, base.since, base.origin is None
 
     def _prepare(self) -> None:
         """Find the topic, or make it, and where it ends. Raises BrokerAwayError, ConfigError."""
@@ -117,7 +118,7 @@ class KafkaBus:
     def _settle(self, identity: str, high: int) -> None:
         """Of a restored directory: whether the topic is still the one of the backup."""
         base, origin = settle(self._base_file, identity, high)
-        self._base, self._settled = base.start, True
+        self._base, self._since, self._settled = base.start, base.since, True
         if origin is not None:
             self._spool.skip(origin.tail)
             self._publish(origin.end)
@@ -287,6 +288,8 @@ class KafkaBus:
 
     def read(self, offset: int, max_rows: int = 65_536) -> list[LogEntry]:
         """See Bus. Raises BrokerAwayError if there is more than the broker hands out now."""
+        if self._since is not None and offset >= self._since:
+            offset = max(offset, self._base.offset)
         if offset < self._base.offset:
             raise TrimmedError(offset, self._base.offset)
         if self._fault is not None:
