@@ -42,7 +42,7 @@ OTHER_LENGTHS = 4
 #: While a large import goes on, new products reach the model so often.
 GROW_SECONDS = 0.25
 #: And never more often than this share of the time allows, as long as the last time took: whoever
-#: posts views of products that do not exist slows nobody.
+#: posts baskets of products that do not exist slows nobody.
 GROW_SHARE = 0.1
 #: How many more offers are asked for when the model's slate breaks a rule of the shop.
 SPARE = 4
