@@ -21,12 +21,13 @@ _ROOT = Path(__file__).parents[2]
 
 
 def asked(work: Callable[[], Any], *, leads: bool = True) -> Any:
-    """What `work` says in a process of its own, which leads a session or does not."""
+    """What `work` says in a process of its own, which leads its session or whose shell does."""
     program = f"import json; from {__name__} import {work.__name__} as w; print(json.dumps(w()))"
+    command = [sys.executable, "-c", program]
     process = subprocess.run(
-        [sys.executable, "-c", program],
+        command if leads else ["sh", "-c", '"$@"; exit $?', "sh", *command],
         cwd=_ROOT,
-        start_new_session=leads,
+        start_new_session=True,
         capture_output=True,
         text=True,
         timeout=100,
