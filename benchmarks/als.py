@@ -1,11 +1,12 @@
 """MLlib's ALS beside the edge recommender: time, memory and quality on the same split.
 
-    PYTHONPATH=.:plugins python -m benchmarks.als SOFTWARE [--rank 32] [--iterations 10]
+    PYTHONPATH=.:plugins python -m benchmarks.als SOFTWARE
 
-SOFTWARE: where `retaildctl service install spark` put it. Both learn from the sales before the
-recommender's own holdout and answer its own questions; ALS (implicit feedback: receipts per
-customer and product; Hu, Koren & Volinsky 2008) gives the products of the highest score. A basket
-is answered by the products nearest to its mean factor. Prints JSON.
+SOFTWARE: where `retaildctl service install spark` put it. Both are the trainers that a shop has,
+with their defaults (`[trainer.recommender]`, and `[trainer.mllib]` of the plugin `spark`), each
+with two threads. ALS learns from the sales before the recommender's holdout, judging and choosing
+its blend within them as it always does, and then answers the recommender's own questions as the
+server would ask it. Prints JSON.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ import json
 import os
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from retaild_plugins.cluster.spark.config import SparkConfig
-from retaild_plugins.cluster.spark.session import SESSIONS
+from retaild_plugins.cluster.spark.als.trainer import AlsTrainer
+from retaild_plugins.cluster.spark.config import SparkTrainerConfig
 from retaild_plugins.trainers.recommender import trainer as edge
 from retaild_plugins.trainers.recommender.baselines import Baseline
 from retaild_plugins.trainers.recommender.cases import Case
@@ -34,21 +35,19 @@ from retaild_plugins.trainers.recommender.sales import Sales
 
 from benchmarks._memory import Peak
 from benchmarks.recommender_quality import retail_lake
-from retaild.api import BuildContext, TrainingContext
+from retaild.api import BuildContext, Lake, TrainingContext
+from retaild.api.recommender import Catalogue, CustomerState, Purchase, Recommender
 from retaild.testing.trainer import TableFeatures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("software", type=Path)
-    parser.add_argument("--rank", type=int, default=32)
-    parser.add_argument("--iterations", type=int, default=10)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="retaild-als-") as directory:
         root = Path(directory)
         lake = retail_lake(root / "lake")
-        (root / "work").mkdir()
-        context = TrainingContext(lake, TableFeatures(lake), root / "work")
+        context = _context(lake, root / "edge")
         config = RecommenderConfig()
         began, peak = time.perf_counter(), Peak()
         result = edge.RecommenderTrainer(config).train(context)
@@ -63,74 +62,60 @@ def main() -> None:
         sales, _ = edge._sales(context)
         split = edge._split(sales, config)
         exam = edge._exam(sales, split, config, context)
-        baseline, cost = _als(sales, split.holdout[0], options, root)
-        figures["mllib"] = {**cost, **judge_baseline(exam, baseline)}
+        until = datetime.fromtimestamp(split.holdout[0], UTC)
+        model, cost = _als(_context(lake, root / "als", until), root, options.software)
+        figures["mllib"] = {**cost, **judge_baseline(exam, _answers(model, sales))}
         print(json.dumps(figures, indent=1))
 
 
+def _context(lake: Lake, workdir: Path, as_of: datetime | None = None) -> TrainingContext:
+    workdir.mkdir()
+    return TrainingContext(lake, TableFeatures(lake), workdir, as_of=as_of, threads=2)
+
+
 def _als(
-    sales: Sales, until: float, options: argparse.Namespace, root: Path
-) -> tuple[Baseline, dict[str, float]]:
-    """MLlib's answer to a case, and what learning cost."""
-    began = time.perf_counter()
-    context = BuildContext("als", root / "state", root, threads=2, software_dir=options.software)
-    session = SESSIONS.acquire(SparkConfig(heap_mib=2048), context)
-    try:
-        from pyspark.ml.recommendation import ALS
-
-        opened = time.perf_counter()
-        als = ALS(
-            userCol="customer", itemCol="product", ratingCol="receipts", implicitPrefs=True,
-            rank=options.rank, maxIter=options.iterations, alpha=10.0, regParam=0.05,
-            numUserBlocks=2, numItemBlocks=2, seed=7,
-        )  # fmt: skip
-        peak = Peak()
-        model = als.fit(session.createDataFrame(_receipts(sales, until)))
-        users = _factors(model.userFactors.toArrow(), len(sales.customer_ids))
-        items = _factors(model.itemFactors.toArrow(), len(sales.product_ids))
-        cost = {
-            "open_seconds": round(opened - began, 2),
-            "seconds": round(time.perf_counter() - opened, 2),
-            "peak_mib": peak.stop(),
-        }
-    finally:
-        SESSIONS.release()
-    return _answers(users, items), cost
+    context: TrainingContext, root: Path, software: Path
+) -> tuple[Recommender, dict[str, float]]:
+    """The model of all sales that the trainer may see, and what learning cost, Java's start too."""
+    build = BuildContext("mllib", root / "state", root, threads=2, software_dir=software)
+    began, peak = time.perf_counter(), Peak()
+    trainer = AlsTrainer(SparkTrainerConfig(), build)
+    result = trainer.train(context)
+    cost = {"seconds": round(time.perf_counter() - began, 2), "peak_mib": peak.stop()}
+    return trainer.load(result.artifact), cost
 
 
-def _receipts(sales: Sales, until: float) -> pa.Table:
-    rows = sales.slice(-np.inf, until)
-    known = rows.customer >= 0
-    pairs = np.stack([rows.customer[known], rows.product[known]]).astype(np.int32)
-    unique, counts = np.unique(pairs, axis=1, return_counts=True)
-    return pa.table(
-        {"customer": unique[0], "product": unique[1], "receipts": counts.astype(np.float32)}
+def _answers(model: Recommender, sales: Sales) -> Baseline:
+    """The model's slates, asked as the server asks."""
+    size = len(sales.product_ids)
+    model.bind(
+        Catalogue(
+            product_ids=list(sales.product_ids),
+            offerable=np.ones(size, np.bool_),
+            price=np.full(size, np.nan),
+            category=np.full(size, -1, np.int32),
+            categories=[],
+        )
     )
 
-
-def _factors(table: pa.Table, count: int) -> NDArray[np.float32]:
-    """A row a number; zeros for who is not in the model."""
-    rows = np.stack(table["features"].to_numpy()) if table.num_rows else np.zeros((0, 1))
-    found = np.zeros((count, rows.shape[1]), np.float32)
-    found[table["id"].to_numpy()] = rows
-    return found
-
-
-def _answers(users: NDArray[np.float32], items: NDArray[np.float32]) -> Baseline:
-    lengths = np.linalg.norm(items, axis=1, keepdims=True)
-    directions = items / np.maximum(lengths, 1e-9)
-
     def slate(case: Case, hidden: NDArray[np.int64], count: int) -> list[int]:
-        basket = case.context.products
-        if len(basket):
-            scores = directions @ directions[basket].mean(axis=0)
-        else:
-            scores = items @ users[case.history.row]
-        scores[hidden] = -np.inf
-        best: list[int] = np.argsort(-scores, kind="stable")[:count].tolist()
-        return best
+        basket, barred = case.context.products.tolist(), set(hidden.tolist())
+        found = model.recommend(_state(case), basket, case.now, count + len(barred))
+        return [one.product for one in found if one.product not in barred][:count]
 
     return slate
+
+
+def _state(case: Case) -> CustomerState:
+    past = case.history
+    rows = zip(past.products, past.times, past.first, past.last, strict=True)
+    return CustomerState(
+        "asked",
+        {int(p): Purchase(int(n), float(n), float(f), float(t)) for p, n, f, t in rows},
+        receipts=past.receipts,
+        first_time=past.first_time,
+        last_time=past.last_time,
+    )
 
 
 if __name__ == "__main__":

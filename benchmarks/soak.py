@@ -4,7 +4,10 @@
 the clock: a late answer does not slow the next request down, and its time counts from when it was
 due. At the end every accepted event must be in silver, once.
 
-    python -m benchmarks.soak [--minutes 30]
+    python -m benchmarks.soak [--minutes 30] [--events-per-second 500]
+
+`memory_by_minute_mib` is of the processes that stay (jobs come and go), and of the server: whether
+it grows with the events or levels off is seen sooner with more events a second.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ SAMPLE_SECONDS = 10.0
 #: Caches fill and snapshots are taken at first: the slope is that of what comes after.
 WARM_SHARE = 1 / 3
 TABLE = "silver.activity"
+JOB, SERVER = "retaild.runtime.job", "retaild.runtime.worker serve"
 
 
 @dataclass
@@ -144,6 +148,7 @@ def slope(samples: list[tuple[float, float]]) -> float:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--events-per-second", type=float, default=EVENTS_PER_SECOND)
     arguments = parser.parse_args()
     config = prepare(arguments.data, model=not arguments.no_model)
     data = config.parent / "data"
@@ -153,7 +158,8 @@ def main() -> None:
     try:
         _wait(data)
         before = _rows(data)
-        streams, samples = soak(config, data, daemon.pid, arguments.minutes * 60)
+        seconds, pace = arguments.minutes * 60, arguments.events_per_second
+        streams, samples = soak(config, data, daemon.pid, seconds, pace)
         after = _drained(data, before + streams[0].outcomes["202"] * BATCH)
     finally:
         daemon.send_signal(signal.SIGTERM)
@@ -167,19 +173,28 @@ def main() -> None:
         "in_silver": after - before,
         "restarts": samples[-1][2],
         "memory_mib": round(samples[-1][1]["all"], 1),
-        "memory_slope_mib_per_hour": round(slope([(at, m["all"]) for at, m, *_ in samples]), 2),
+        "memory_slope_mib_per_hour": round(slope([(at, lasting(m)) for at, m, *_ in samples]), 2),
+        "memory_by_minute_mib": [
+            (round(at / 60, 1), round(lasting(m)), round(m[SERVER]))
+            for at, m, *_ in samples[:: round(60 / SAMPLE_SECONDS)]
+        ],
         "by_process_mib": {name: round(size, 1) for name, size in samples[-1][1].items()},
     }
     print(json.dumps(report, indent=2))
 
 
+def lasting(sizes: dict[str, float]) -> float:
+    """Of the processes that are no jobs: those come and go."""
+    return sum(size for name, size in sizes.items() if name != "all" and JOB not in name)
+
+
 def soak(
-    config: Path, data: Path, daemon: int, seconds: float
+    config: Path, data: Path, daemon: int, seconds: float, pace: float
 ) -> tuple[list[Stream], list[tuple[float, dict[str, float], int, float]]]:
     """(streams, samples of (seconds since the start, memory, restarts, load average))."""
     port, load = load_settings(config).api.port, Load(customer_ids(data), product_ids(data))
     streams = [
-        Stream(port, EVENTS_PER_SECOND / BATCH, load.post),
+        Stream(port, pace / BATCH, load.post),
         Stream(port, REQUESTS_PER_SECOND, load.ask),
     ]
     began = time.monotonic()
