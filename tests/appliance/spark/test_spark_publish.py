@@ -1,4 +1,4 @@
-"""Everybody ranked by Spark, published into the real Redis by the job that does so."""
+"""Everybody ranked by Spark, published into real Redis and Elasticsearch by the job for it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from elasticsearch import Elasticsearch
+from retaild_plugins.cluster.elasticsearch import plugin as elastic
+from retaild_plugins.cluster.elasticsearch.config import ElasticsearchServiceConfig
 from retaild_plugins.cluster.redis.config import RedisServiceConfig
 from retaild_plugins.cluster.redis.plugin import retaild_services
 from retaild_plugins.cluster.spark.als.trainer import AlsTrainer
@@ -43,13 +46,21 @@ LAST = BEGIN.timestamp() + 20 * 7 * 86_400
 
 
 @pytest.fixture
-def context(tmp_path: Path, software_dir: Path) -> Iterator[JobContext]:
-    """A shop in May 2024 whose lake is filled, with Redis beside it."""
+def context(
+    tmp_path: Path, software_dir: Path, installed: Callable[..., object]
+) -> Iterator[JobContext]:
+    """A shop in May 2024 whose lake is filled, with Redis and Elasticsearch beside it."""
+    installed(elastic.SOFTWARE)
     data = DataDir(tmp_path)
     data.create()
     services = tmp_path / "service"
-    (port,) = free_ports(1)
-    built = BuildContext("redis", services / "redis", data.lake, services_dir=services)
+    port, search, transport = free_ports(3)
+
+    def built(name: str) -> BuildContext:
+        return BuildContext(
+            name, services / name, data.lake, software_dir=software_dir, services_dir=services
+        )
+
     stated = {
         "retaild": {
             "software_dir": str(software_dir),
@@ -57,11 +68,18 @@ def context(tmp_path: Path, software_dir: Path) -> Iterator[JobContext]:
         },
         "recommendations": {"published_by": "mllib", "excluded_products": ["g0-0"], "count": 5},
         "trainer": {"mllib": {"plugin": "spark", "rank": 8, "iterations": 5, "holdout_weeks": 2}},
-        "target": {"redis": {"port": port}},
+        "target": {
+            "redis": {"port": port},
+            "elasticsearch": {"url": f"http://127.0.0.1:{search}"},
+        },
     }
     Lake(data.lake).overwrite("silver.sale", sale_table(shop()))
-    config = RedisServiceConfig(port=port, memory_mib=32)
-    with running(retaild_services()[0], config, built):
+    store = RedisServiceConfig(port=port, memory_mib=32)
+    index = ElasticsearchServiceConfig(port=search, transport_port=transport, heap_mib=384)
+    with (
+        running(retaild_services()[0], store, built("redis")),
+        running(elastic.retaild_services()[0], index, built("elasticsearch")),
+    ):
         state, plugins = State(data.state_db), PluginRegistry.load(data)
         settings = Settings.model_validate(stated)
         yield JobContext("publish", settings, data, plugins, state, threading.Event(), 1)
@@ -82,7 +100,9 @@ def trained(context: JobContext) -> None:
     assert registry.champion(context.data, "mllib") is not None
 
 
-def test_batch_scores_reach_redis(spark_context: BuildContext, context: JobContext) -> None:
+def test_batch_scores_reach_redis_and_elasticsearch(
+    spark_context: BuildContext, context: JobContext
+) -> None:
     """By the shop's rules; somebody who came after training gets what the server answers."""
     materialize.run(context)
     with pytest.raises(NoChampionError):
@@ -105,6 +125,8 @@ def test_batch_scores_reach_redis(spark_context: BuildContext, context: JobConte
         assert {offer["product_id"][:2] for offer in slate} == {f"g{person % 4}"}
         assert "g0-0" not in {offer["product_id"] for offer in slate}
     assert len(found["newcomer"]["recommendations"]) == 5
+    assert done["targets"]["elasticsearch"]["recommendations"] == 101
+    assert indexed(context) == found
 
 
 def test_a_trainer_that_cannot_score_is_named(
@@ -127,3 +149,12 @@ def published(context: JobContext) -> dict[str, Any]:
         return {name: json.loads(client.get(f"retaild:recommendations:id:{name}")) for name in ids}
     finally:
         client.close()
+
+
+def indexed(context: JobContext) -> dict[str, Any]:
+    """customer -> what Elasticsearch holds."""
+    password = password_file(context.data.root / "service/elasticsearch").read_text().strip()
+    url = context.settings.target["elasticsearch"].settings["url"]
+    with Elasticsearch(url, basic_auth=("retaild", password)) as client:
+        hits = client.search(index="retaild-recommendations", size=200)["hits"]["hits"]
+        return {hit["_id"]: hit["_source"] for hit in hits}
