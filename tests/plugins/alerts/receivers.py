@@ -117,6 +117,10 @@ class Opsgenie:
     received: list[Received] = field(default_factory=list)
 
     def answer(self, request: Request) -> Response:
+        if request.method != "POST":
+            return self._says(405, message="Method not allowed")
+        if request.headers.get("content-type") != "application/json":
+            return self._says(415, message="Unsupported media type")
         if request.headers.get("authorization") != f"GenieKey {self.api_key}":
             return self._says(401, message="Could not authenticate")
         try:
@@ -177,8 +181,13 @@ class Opsgenie:
         if sum(len(key) + len(value) for key, value in details.items()) > 8000:
             yield "details are longer than 8000"
         for responder in body.get("responders", []):
+            names = {"user": {"id", "username"}}.get(responder.get("type"), {"id", "name"})
             if responder.get("type") not in ("team", "user", "escalation", "schedule"):
-                yield "responders"
+                yield "a responder's type"
+            if len(set(responder) - {"type"}) != 1 or not names & set(responder):
+                yield f"a responder is named by one of {names}"
+        if len(body.get("responders", [])) > 50:
+            yield "responders"
 
 
 def served(receiver: PagerDuty | Opsgenie, refusal: Response) -> HttpDesk:

@@ -83,6 +83,14 @@ def test_an_alias_with_any_sign_is_found_again(sink: AlertSink, opsgenie: Opsgen
     assert opsgenie.alerts[group]["status"] == "closed"
 
 
+def test_long_groups_stay_apart(sink: AlertSink, opsgenie: Opsgenie) -> None:
+    for end in ("1", "2"):
+        sink.send(message(group="g" * 600 + end))
+    sink.send(message(group="g" * 600 + "2", action="resolve"))
+    assert len(opsgenie.alerts) == 2
+    assert sorted(alert["status"] for alert in opsgenie.alerts.values()) == ["closed", "open"]
+
+
 def test_teams_and_tags_are_those_configured(desk: HttpDesk, opsgenie: Opsgenie) -> None:
     _sink(desk, teams=["shop IT"], tags=["store-7"]).send(message())
     alert = opsgenie.alerts[message().group]

@@ -90,6 +90,14 @@ def test_a_large_event_leaves_the_least_severe_out() -> None:
     assert len(details["alerts"]) == 6
 
 
+def test_long_groups_stay_apart(sink: AlertSink, pagerduty: PagerDuty) -> None:
+    for end in ("1", "2"):
+        sink.send(message(group="g" * 300 + end))
+    sink.send(message(group="g" * 300 + "2", action="resolve"))
+    assert len(pagerduty.incidents) == 2
+    assert sorted(pagerduty.incidents.values()) == ["resolved", "triggered"]
+
+
 def test_a_wrong_address_may_be_mended(desk: HttpDesk) -> None:
     desk.refusal = Response(404, b"not found")
     desk.become("refusing")
