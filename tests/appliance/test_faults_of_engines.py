@@ -15,12 +15,16 @@ from retaild.demo.choice import Choice
 
 from .house import House, Till, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(600)
 
 OTHERS = frozenset({"redis", "elasticsearch", "mllib"})
 
 
-@pytest.fixture(scope="module", params=["flink", "spark"])
+#: Spark needs minutes of two cores for what Flink carries in seconds.
+ENGINES = ["flink", pytest.param("spark", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
 def house(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
     online_retail: Path, programs: None,
