@@ -48,14 +48,6 @@ class Facts:
         self._load_products(base, rows)
         self.customers = Customers(base, np.array(rows, np.int32), index.ids)
         self._seen = KeySet(base.arrays["seen"])
-        self._apply: dict[str, Callable[[dict[str, Any]], None]] = {
-            "sale": self._sale,
-            "activity": self._activity,
-            "stock": self._stock,
-            "product": self._product,
-            "price": self._price,
-            "customer": self._customer,
-        }
 
     def wants(self, family: str, offset: int) -> bool:
         """Whether the entry at `offset` holds anything that is not in the snapshot."""
@@ -71,7 +63,7 @@ class Facts:
             self.duplicates += 1
             return False
         self.events += 1
-        self._apply[family](event)
+        _APPLY[family](self, event)
         return True
 
     def let_go(self) -> bool:
@@ -192,3 +184,15 @@ class Facts:
         for event in base.announced:
             product = self.products.index.place(event["product_id"])
             self.products.at(product).prices.announce(Announcement.of(event))
+
+
+#: Not bound methods in the object: that circle would keep facts that are out of service for ever,
+#: for the collector does not look at what is held for long.
+_APPLY: dict[str, Callable[[Facts, dict[str, Any]], None]] = {
+    "sale": Facts._sale,
+    "activity": Facts._activity,
+    "stock": Facts._stock,
+    "product": Facts._product,
+    "price": Facts._price,
+    "customer": Facts._customer,
+}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +199,23 @@ def test_the_last_fifty_lines_are_kept(facts: Facts) -> None:
     record = facts.customers.get("c")
     assert record is not None
     assert [line.time for line in record.history] == [NOON + 299 - n for n in range(50)]
+
+
+def test_facts_out_of_service_need_no_collector(shop: WorkerContext) -> None:
+    """The server freezes what it holds, so circles in it would stay for ever."""
+    bus = shop.bus()
+    bus.open()
+    append(bus, busy_month(1, days=4))
+    carry(shop, bus)
+    base = snapshot(shop)
+    gc.collect()
+    gc.disable()
+    try:
+        facts = facts_of(base, bus)
+        told(facts)
+        gone = weakref.ref(facts), weakref.ref(facts.customers), weakref.ref(facts.products)
+        del facts
+        assert [ref() for ref in gone] == [None, None, None]
+    finally:
+        gc.enable()
+        bus.close()
