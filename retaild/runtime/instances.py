@@ -165,7 +165,7 @@ class InstanceStore:
         raise_alert(
             self.state, _key(kind, name), severity,
             f"{kind.capitalize()} {name} is in quarantine: {reason}",
-            source=process_name(kind, name),
+            source="instance",
             hint=f"When it is mended: `retaildctl plugin resume {kind} {name}`. "
             "Nothing is skipped: it goes on where it was.",
         )  # fmt: skip

@@ -155,7 +155,7 @@ class Guard:
             self._try(lambda: raise_alert(
                 self.store.state, self._key, "warning",
                 f"{self.plan.name} cannot reach what it needs: {reason}",
-                source=self.plan.name, hint="It is tried again until it works.",
+                source="instance", hint="It is tried again until it works.",
             ))  # fmt: skip
 
     @property

@@ -10,6 +10,7 @@ from retaild.api.alert import Notification
 from retaild.api.errors import ConfigError, TransientError
 from retaild.runtime.alerts.desk import AlertDesk
 from retaild.runtime.alerts.routing import Matcher
+from retaild.runtime.instances import InstanceStore
 from tests.runtime.alerts.bench import START, Bench
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -246,6 +247,18 @@ def test_each_sink_is_told_what_its_route_says(tmp_path: Path) -> None:
         "mail": ["disk.data", "quality.silver.sale"],
         "buyers": ["quality.silver.sale"],
     }
+
+
+def test_components_in_quarantine_make_one_message_and_have_a_route(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, alerts={"route": {"pager": {"sources": ["instance"]}}})
+    bench.wrong("disk.data", "critical")
+    store = InstanceStore(bench.state)
+    for name in ("tills", "web"):
+        store.put_into_quarantine("source", name, "it crashed", "failures", [])
+    bench.go(20)
+    assert bench.pager.said() == [
+        ("trigger", "2 alerts: Source tills is in quarantine: it crashed")
+    ]
 
 
 def test_who_is_not_heard_of_in_time_is_passed_over(tmp_path: Path) -> None:
