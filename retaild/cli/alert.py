@@ -196,7 +196,8 @@ def test(session: Session, sinks: tuple[str, ...], timeout: float) -> int:
 
     session.daemon("ping")
     outcomes = trial(session.state, session.settings, sinks, timeout)
-    session.record("alert.test", ", ".join(o.sink for o in outcomes))
+    said = {o.sink: o.state for o in outcomes}
+    session.record("alert.test", ", ".join(said), after=said)
     rows = [{"sink": o.sink, "state": o.state, "seconds": round(o.seconds, 1), "error": o.error}
             for o in outcomes]  # fmt: skip
     session.show(

@@ -49,4 +49,4 @@ def debug(session: Session, file: Path | None) -> None:
 def _write_down(session: Session, target: Path) -> None:
     """Into the audit log, if the state can be written to: the bundle may be about just that."""
     with suppress(RetaildError, sqlite3.Error):
-        session.record("bundle.debug", str(target))
+        session.record("bundle.debug", str(target), after={"bytes": target.stat().st_size})

@@ -116,8 +116,9 @@ def replay(session: Session, event_ids: tuple[str, ...], everything: bool) -> in
             result = replay_dead_letters(context, None if everything else event_ids, bus=bus)
             writer.wait()
     target = "all" if everything else ", ".join(event_ids)
+    before = {"waiting": result.accepted + result.refused}
     after = {"accepted": result.accepted, "refused": result.refused}
-    session.record("dead_letter.replay", target[:500], after=after)
+    session.record("dead_letter.replay", target[:500], before=before, after=after)
     unknown = [key for key in event_ids if key not in result.outcomes]
     shown = {"accepted": result.accepted, "refused": result.refused, "unknown": unknown,
              "outcomes": result.outcomes}  # fmt: skip

@@ -59,7 +59,7 @@ def _write_down(session: Session, applied: list[Applied]) -> None:
         for item in applied:
             after = {"done": item.done, "failed": item.failed}
             record(session.state, system_user(), "doctor.fix", item.finding.id, via="command",
-                   after=after)  # fmt: skip
+                   before={"found": item.finding.summary}, after=after)  # fmt: skip
 
 
 def _tell(findings: list[Finding], applied: list[Applied], verbose: bool) -> None:

@@ -109,26 +109,31 @@ def promote(session: Session, trainer: str, version: int, reason: str) -> int:
     from retaild.runtime import registry
 
     registry.version(session.existing, trainer, version)  # says at once if there is none
-    return _decide(session, "promote", trainer=trainer, version=str(version), reason=reason)
+    return _decide(session, "promote", reason, trainer=trainer, version=str(version))
 
 
 @make(group=command, name="rollback", help="Go back to the champion before the present one.")
 @click.argument("trainer")
 @click.option("--reason", default="by hand", show_default=True, help="For the record.")
 def rollback(session: Session, trainer: str, reason: str) -> int:
-    return _decide(session, "rollback", trainer=trainer, reason=reason)
+    return _decide(session, "rollback", reason, trainer=trainer)
 
 
-def _decide(session: Session, job: str, **arguments: str) -> int:
+def _decide(session: Session, job: str, reason: str, **chosen: str) -> int:
     from retaild.cli.running import run_job
-
-    run = run_job(session, job, arguments)
-    if run["state"] != "succeeded":
-        raise FailedError(run["error"] or f"It was {run['state']}.", run=run["id"])
+    from retaild.events.cards import mask
     from retaild.runtime import registry
 
-    now = registry.champion(session.existing, arguments["trainer"])
-    champion = now.version if now else None
+    arguments = {**chosen, "reason": mask(reason)}
+
+    def champion_now() -> int | None:
+        found = registry.champion(session.existing, arguments["trainer"])
+        return found.version if found else None
+
+    run = run_job(session, job, arguments, before={"champion": champion_now()})
+    if run["state"] != "succeeded":
+        raise FailedError(run["error"] or f"It was {run['state']}.", run=run["id"])
+    champion = champion_now()
     shown = {"trainer": arguments["trainer"], "champion": champion, "run": run["id"]}
     text = f"The champion of {arguments['trainer']} is now version {champion}."
     session.show(shown, lambda: click.echo(text))

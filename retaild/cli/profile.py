@@ -71,8 +71,11 @@ def apply(session: Session, name: str, yes: bool) -> None:
         done |= {"log_offset": end.offset, "log_rows": end.rows}
     kept = profiles.write(move)
     done |= {"kept": str(kept)} if kept else {}
+    was, now = ({c["path"]: c[when] for c in changes} for when in ("before", "after"))
     after = {key: value for key, value in done.items() if key != "changes"}
-    session.record("profile.apply", name, after=after)
+    session.record(
+        "profile.apply", name, before={"settings": was}, after={**after, "settings": now}
+    )
     session.show(done, lambda: _tell(done))
 
 

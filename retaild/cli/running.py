@@ -24,17 +24,24 @@ POLL_SECONDS = 0.1
 
 
 def run_job(
-    session: Session, name: str, arguments: dict[str, str], *, wait: bool = True
+    session: Session,
+    name: str,
+    arguments: dict[str, str],
+    *,
+    wait: bool = True,
+    before: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Run a job and return its row in the state; finished, if `wait`.
 
-    Without a running daemon it always waits. Raises what the daemon refuses (unknown, busy).
+    `before`: for the audit log, what the job is to change. Without a running daemon it always
+    waits. Raises what the daemon refuses (unknown, busy).
     """
     try:
         answer = session.daemon("run-job", job=name, arguments=arguments, trigger="command")
-        session.record("job.run", name, after={"run": answer["run_id"], **arguments})
+        after = {"run": answer["run_id"], **arguments}
+        session.record("job.run", name, before=before, after=after)
     except NotRunningError:
-        session.record("job.run", name, after=arguments)
+        session.record("job.run", name, before=before, after=arguments)
         return _run_here(session, name, arguments)
     run_id = int(answer["run_id"])
     if not wait:

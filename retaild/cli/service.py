@@ -13,6 +13,7 @@ from retaild.cli.exits import NotFoundError
 from retaild.cli.output import ago, columns, print_facts, print_table, size
 from retaild.cli.plugin_state import ask
 from retaild.cli.session import Session
+from retaild.cli.worker import restart_worker
 
 if TYPE_CHECKING:
     from retaild.runtime.services.overview import Services
@@ -57,6 +58,7 @@ def _is_installed(row: dict[str, Any]) -> bool:
 @click.argument("names", nargs=-1, metavar="[PLUGIN]...")
 def install(session: Session, names: tuple[str, ...]) -> None:
     from retaild.runtime.services.software import install as fetch
+    from retaild.runtime.services.software import shelf
 
     services = _services(session)
     known = {**dict.fromkeys(services.specs(), ()), **services.software()}
@@ -64,13 +66,14 @@ def install(session: Session, names: tuple[str, ...]) -> None:
     for name in wanted:
         if name not in known:
             raise NotFoundError("service plugin", name, f"Known: {', '.join(sorted(known))}.")
-    done = {}
+    done: dict[str, str] = {}
     report = (lambda _line: None) if session.json else click.echo
     for name in wanted:
-        for software in known[name]:
-            done[software.name] = str(fetch(software, services.software_dir, report))
+        was = {one.name: shelf(one, services.software_dir) for one in known[name]}
+        own = {one.name: str(fetch(one, services.software_dir, report)) for one in known[name]}
         if session.data.state_db.exists():  # before `init` there is no log to write into
-            session.record("service.install", name, after=done)
+            session.record("service.install", name, before=was, after=own)
+        done |= own
     session.show({"installed": done}, lambda: _tell_installed(done))
 
 
@@ -147,9 +150,7 @@ def stop(session: Session, name: str, reason: str) -> None:
 @make(group=command, name="restart", help=_HELP["restart"])
 @click.argument("name")
 def restart(session: Session, name: str) -> None:
-    worker = f"service.{name}"
-    session.daemon("restart-worker", worker=worker)
-    session.record("worker.restart", worker)
+    restart_worker(session, f"service.{name}")
     session.show({"name": name, "restarting": True}, lambda: click.echo(f"{name} restarts."))
 
 

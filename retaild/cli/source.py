@@ -102,9 +102,10 @@ def reset(session: Session, name: str, yes: bool) -> None:
         click.confirm(question, abort=True)
     restarted = session.is_running()
     if restarted:  # its process holds the old position in memory
-        session.daemon("reset-source", source=name, timeout=_RESET_SECONDS)
+        answer = session.daemon("reset-source", source=name, timeout=_RESET_SECONDS)
+        before = answer["before"]
     else:
-        session.state.forget_source_position(name)
-    session.record("source.reset", name)
+        before = session.state.forget_source_position(name)
+    session.record("source.reset", name, before={"position": before}, after={"position": None})
     done = {"source": name, "reset": True, "restarted": restarted}
     session.show(done, lambda: click.echo(f"{name} will be read from its beginning."))

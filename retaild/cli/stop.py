@@ -15,7 +15,8 @@ from retaild.cli.session import Session
 @click.option("--timeout", type=float, default=30.0, show_default=True, help="Seconds to wait.")
 def command(session: Session, timeout: float) -> None:
     pid = session.daemon("stop")["pid"]
-    session.record("daemon.stop", f"process {pid}")
+    was, now = {"state": "running", "pid": pid}, {"state": "stopping"}
+    session.record("daemon.stop", f"process {pid}", before=was, after=now)
     until = time.monotonic() + timeout
     while session.data.socket.exists():
         if time.monotonic() > until:

@@ -30,6 +30,15 @@ def list_(session: Session) -> None:
 @make(group=command, name="restart", help="End a worker in an orderly way and start it again.")
 @click.argument("name")
 def restart(session: Session, name: str) -> None:
-    session.daemon("restart-worker", worker=name)
-    session.record("worker.restart", name)
+    restart_worker(session, name)
     session.show({"worker": name, "restarting": True}, lambda: click.echo(f"{name} restarts."))
+
+
+def restart_worker(session: Session, name: str) -> None:
+    """Ask the daemon for it, and write it down. Raises what the daemon refuses."""
+    session.daemon("ping")  # where none runs there is no state to look into, either
+    was = next((row for row in session.state.workers() if row["name"] == name), None)
+    session.daemon("restart-worker", worker=name)
+    was = was or {"state": "not started", "pid": None}
+    before = {key: was[key] for key in ("state", "pid")}
+    session.record("worker.restart", name, before=before, after={"restart": "asked for"})

@@ -259,21 +259,26 @@ class Daemon:
         return {"worker": message["worker"]}
 
     async def _reset_source(self, message: Message) -> Message:
-        """Also of a source that is not configured any more. Raises ReloadRunningError."""
+        """Also of a source that is not configured any more. Raises ReloadRunningError.
+
+        `before`: the position it had.
+        """
         name = str(message["source"])
         worker = process_name("source", name)
+        before: dict[str, Any] | None = None
 
         async def forget() -> None:
             # What it had sent is written down by then, or its loss noticed: nothing comes after.
+            nonlocal before
             await asyncio.sleep(RESET_SECONDS)
-            self._state.forget_source_position(name)
+            before = self._state.forget_source_position(name)
 
         async with self._reloader.alone():
             if worker in self._supervisor.names():
                 await self._supervisor.apart(worker, forget)
             else:
-                self._state.forget_source_position(name)
-        return {"source": name}
+                before = self._state.forget_source_position(name)
+        return {"source": name, "before": before}
 
     def _reload(self, message: Message) -> Message:
         by, via = str(message.get("by") or "system"), str(message.get("via") or "command")

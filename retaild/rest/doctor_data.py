@@ -15,6 +15,7 @@ from typing import Any
 
 from retaild.api.errors import RetaildError
 from retaild.config.paths import DataDir
+from retaild.runtime.access.audit import note
 
 TIMEOUT_SECONDS = 120.0
 #: An examination is good for so long: a page that is reloaded does not make a new one.
@@ -65,6 +66,8 @@ class DoctorData:
         applied = next(iter(answer["applied"]), None)
         if applied is None:
             raise UnknownFindingError(finding)
+        before = {"found": applied.pop("found")}
+        note(finding, before=before, after={key: applied[key] for key in ("done", "failed")})
         return dict(applied)
 
     async def _run(self, *arguments: str) -> dict[str, Any]:

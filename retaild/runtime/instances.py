@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from retaild.api.errors import RetaildError
+from retaild.events.cards import mask
 from retaild.runtime.access.audit import record
 from retaild.runtime.alerts import raise_alert, resolve_alert
 from retaild.runtime.component import process_name
@@ -106,14 +107,14 @@ class InstanceStore:
     def quarantine(
         self, kind: str, name: str, who: str, via: str, reason: str = "", lines: Sequence[str] = ()
     ) -> Held:
-        reason = reason or f"put there by {who}"
+        reason = mask(reason) or f"put there by {who}"
         held = Held("quarantined", reason, who, time.time(), "person", tuple(lines))
         self._change(kind, name, held, via)
         self._alert(kind, name, reason, "warning")
         return held
 
     def disable(self, kind: str, name: str, who: str, via: str, reason: str = "") -> Held:
-        held = Held("disabled", reason or f"by {who}", who, time.time())
+        held = Held("disabled", mask(reason) or f"by {who}", who, time.time())
         self._change(kind, name, held, via)
         self._resolve(kind, name)
         return held

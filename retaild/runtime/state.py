@@ -159,6 +159,27 @@ class State:
                 [*(_encoded(value) for value in columns.values()), run_id],
             )
 
+    def add_finished_run(
+        self,
+        job: str,
+        arguments: Mapping[str, str],
+        trigger: str,
+        *,
+        started: float,
+        result: Mapping[str, Any],
+        error: str = "",
+    ) -> None:
+        """A run that a command did by itself and that is over now; `error`: it failed."""
+        state, text = ("failed", None) if error else ("succeeded", "done")
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT INTO job_run (job, kind, arguments, state, requested, trigger, started, "
+                "finished, progress, text, result, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, "
+                "?)",
+                [job, job, json.dumps(dict(arguments)), state, started, trigger, started,
+                 time.time(), text, json.dumps(dict(result)), error or None],
+            )  # fmt: skip
+
     def run(self, run_id: int) -> Row | None:
         if run_id >= 2**63:  # more than SQLite's integers hold
             return None
@@ -191,9 +212,12 @@ class State:
         row = {"instance": instance, "position": position, "updated": time.time()}
         self._upsert("source_position", "instance", row)
 
-    def forget_source_position(self, instance: str) -> None:
+    def forget_source_position(self, instance: str) -> dict[str, Any] | None:
+        """What was forgotten; None if there was no position."""
+        before = self.source_position(instance)
         with self.transaction() as connection:
             connection.execute("DELETE FROM source_position WHERE instance = ?", [instance])
+        return before
 
     def count_source(
         self, instance: str, *, accepted: int = 0, dead: int = 0, refused_cards: int = 0

@@ -6,6 +6,7 @@ import os
 import pwd
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,6 +74,14 @@ GIVEN: Mapping[str, tuple[str, str]] = {
     "bundle debug": ("bundle debug bundle.tar.gz", "bundle.debug"),
     "doctor": ("doctor --fix --only permissions", "doctor.fix"),
 }
+#: Have nothing to state before, or after; all others state both.
+NO_BEFORE = {"events.import", "user.add", "key.create", "alert.silence", "backup.create",
+             "backup.restore", "bundle.debug"}  # fmt: skip
+#: By their line: other jobs only are asked for, a first version comes to where there was none.
+NO_BEFORE_HERE = {"job run", "price propose", "plugin install"}
+NO_AFTER = {"user.remove", "key.revoke", "plugin.remove"}
+
+POSITION = {"file": "till.csv", "offset": 41}
 
 
 def named(text: str) -> set[str]:
@@ -112,6 +121,7 @@ def world(
         file.write('[service.search]\nplugin = "elasticsearch"\n')
     data = DataDir(configured / "retaild-data")
     state = State(data.state_db)
+    state.save_source_position("tills", POSITION)
     raise_alert(state, "disk.full", "warning", "It fills.", source="disk")
     state.close()
     newer = source().replace("Does it.", "Does it better.")
@@ -144,3 +154,38 @@ def test_each_command_leaves_an_entry_with_who_gave_it(
         assert [entry["what"] for entry in new] == [what], (name, said)
         assert {(entry["who"], entry["via"]) for entry in new} == {(me, "command")}, name
         assert new[0]["target"], name
+        no_before = what in NO_BEFORE or name in NO_BEFORE_HERE
+        assert (new[0]["before"] is None, new[0]["after"] is None) == (
+            no_before, what in NO_AFTER,
+        ), (name, new[0])  # fmt: skip
+
+
+def test_from_what_to_what(
+    ctl: Ctl, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entries of commands that once said only what was asked for."""
+    data: DataDir = world["data"]
+    champion = SimpleNamespace(version=4)
+    monkeypatch.setattr("retaild.runtime.registry.champion", lambda *_: champion)
+    data.root.chmod(0o777)
+
+    def entry(line: str) -> tuple[Any, Any]:
+        ctl(*line.split())
+        last = entries(data)[-1]
+        return last["before"], last["after"]
+
+    assert entry("source reset tills --yes") == ({"position": POSITION}, {"position": None})
+    assert entry("source reset tills --yes") == ({"position": None}, {"position": None})
+    before, after = entry("model promote recommender 5 --reason better")
+    assert before == {"champion": 4}
+    assert after == {"trainer": "recommender", "version": "5", "reason": "better"}
+    before, after = entry("doctor --fix --only permissions")
+    assert str(data.root) in before["found"]
+    assert after == {"done": after["done"], "failed": False}
+    assert after["done"] != before["found"]
+    before, after = entry("service install elasticsearch")
+    assert before == {"elasticsearch": "missing"}
+    assert after == {"elasticsearch": "fetched"}
+    before, after = entry("profile apply appliance --yes")
+    assert before["settings"]["bus.plugin"] == '"embedded"'
+    assert after["settings"]["bus.plugin"] == '"kafka"'

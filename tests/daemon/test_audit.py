@@ -46,8 +46,12 @@ TOLD = {
 }
 
 
+#: Which of them only ask for something: nothing was there before.
+NO_BEFORE = {"job.run", "alert.test"}
+
+
 def audit(state: State) -> list[dict[str, Any]]:
-    return state.rows("SELECT who, via, what, target FROM audit ORDER BY id")
+    return state.rows("SELECT who, via, what, target, before, after FROM audit ORDER BY id")
 
 
 @pytest.mark.slow
@@ -61,6 +65,7 @@ def test_who_told_the_daemon_what(
     daemon = start("ingest=steady", config='[alert.pager]\nplugin = "acme"\n', PYTHONPATH=path)
     daemon.wait_running("ingest", "alert.pager")
     state = State(daemon.data.state_db)
+    ingest = next(row["pid"] for row in state.workers() if row["name"] == "ingest")
     me = f"system user {pwd.getpwuid(os.getuid()).pw_name}"
     for line, (what, target) in TOLD.items():
         before = len(audit(state))
@@ -68,4 +73,8 @@ def test_who_told_the_daemon_what(
         (entry,) = audit(state)[before:]
         assert (entry["who"], entry["via"], entry["what"]) == (me, "command", what), (line, code)
         assert entry["target"].startswith(target), line
+        assert (entry["before"] is None) == (what in NO_BEFORE), entry
+        assert entry["after"] is not None, entry
+        if what == "worker.restart":
+            assert entry["before"] == {"state": "running", "pid": ingest}
     daemon.process.wait(20)

@@ -15,6 +15,7 @@ import pytest
 
 from retaild.api.lake import Lake
 from retaild.cli import main
+from retaild.runtime.access import audit
 from retaild.runtime.control import request
 from retaild.runtime.state import State
 from tests.daemon.strangers import install, with_site
@@ -237,6 +238,10 @@ def test_a_source_is_read_again_from_its_beginning_while_it_works(shop: Any) -> 
         others = {name: shop.worker(name)["pid"] for name in WORKERS if name != "source.tills"}
         known = accepted()
         assert main(["source", "reset", "tills", "--yes", "-c", str(shop.config)]) == 0
+        entry = audit.entries(State(shop.data.state_db), what="source.reset")["entries"][0]
+        # Where it was when it had ended, which is further than when it was asked.
+        assert entry["before"]["position"]
+        assert entry["after"] == {"position": None}
         tills.end()
         settled(shop, tills.written)
         wait_for(lambda: accepted() >= len(tills.written) + known)

@@ -37,8 +37,6 @@ WHY: Mapping[str, str] = {
     "backup.create": NO_BEFORE,
     "backup.verify": NO_BEFORE,
     "bundle.debug": NO_BEFORE,
-    "doctor.fix": NO_BEFORE,
-    "dead_letter.replay": NO_BEFORE,
     "user.remove": NO_AFTER,
     "key.revoke": NO_AFTER,
     "session.revoke": NO_AFTER,

@@ -194,7 +194,8 @@ class AccessDesk:
         handle = self.sessions.provider_session(caller.session)
         self.sessions.end_digest(caller.session)
         self.verifier.forget()
-        audit.record(self.state, caller.who, "session.end", caller.name, via="web")
+        before = {"session": caller.session.hex()[:16]}
+        audit.record(self.state, caller.who, "session.end", caller.name, via="web", before=before)
         try:
             if not self.abilities()["codes"]:
                 return None

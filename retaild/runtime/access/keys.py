@@ -52,7 +52,9 @@ class ApiKeys:
                 "A key lives up to ten years.", hint="Leave the expiry out for one without an end."
             )
         expires = None if days is None else time.time() + days * _DAY
-        return self._add(secrets.token_hex(6), name, wanted, by, expires)
+        from retaild.events.cards import mask  # each command makes a key, and few give it a name
+
+        return self._add(secrets.token_hex(6), mask(name), wanted, by, expires)
 
     def create_for_system(self, user: str) -> str:
         """A token for a command that this operating system user just gave; it may do all.

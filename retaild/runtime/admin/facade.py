@@ -145,7 +145,13 @@ class Admin:
         """Read refused bytes again (all that were not accepted yet, if none are named)."""
         from retaild.runtime.ingest_replay import replay_dead_letters
 
-        return replay_dead_letters(self.context, event_ids)
+        result = replay_dead_letters(self.context, event_ids)
+        note(
+            "all" if event_ids is None else ", ".join(event_ids)[:500],
+            before={"waiting": result.accepted + result.refused},
+            after={"accepted": result.accepted, "refused": result.refused},
+        )
+        return result
 
     def quality(self) -> list[dict[str, Any]]:
         return [

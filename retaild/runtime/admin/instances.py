@@ -71,6 +71,8 @@ def restart(data: DataDir, state: State, kind: str, name: str) -> dict[str, Any]
     process = process_name(kind, name)
     before = next((row for row in workers(state) if row["name"] == process), None)
     control.request(data, "restart-worker", worker=process)
-    note(process, before={"pid": before["pid"] if before else None}, after={"restart": "asked for"})
+    was = before or {"state": "not started", "pid": None}
+    was = {key: was[key] for key in ("state", "pid")}
+    note(process, before=was, after={"restart": "asked for"})
     held = InstanceStore(state).held(kind, name)
     return {"kind": kind, "name": name, "state": held.standing, "reason": held.reason}

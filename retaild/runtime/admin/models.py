@@ -6,6 +6,7 @@ from typing import Any
 
 from retaild.config.paths import DataDir
 from retaild.config.settings import Settings
+from retaild.events.cards import mask
 from retaild.host.registry import PluginRegistry
 from retaild.runtime import registry
 from retaild.runtime.access.audit import note
@@ -67,7 +68,7 @@ def _produces(settings: Settings, plugins: PluginRegistry, name: str) -> str:
 def promote(data: DataDir, trainer: str, version: int, reason: str) -> int:
     """Ask for a version to become champion; the run's id. Raises UnknownVersionError."""
     registry.version(data, trainer, version)
-    arguments = {"trainer": trainer, "version": str(version), "reason": reason}
+    arguments = {"trainer": trainer, "version": str(version), "reason": mask(reason)}
     run_id = jobs.run_job(data, "promote", arguments)
     note(trainer, before=_champion(data, trainer), after={**arguments, "run": run_id})
     return run_id
@@ -77,6 +78,7 @@ def rollback(data: DataDir, trainer: str, reason: str) -> int:
     """Ask for the champion before the present one; the run's id."""
     if trainer not in registry.trainers(data):
         raise UnknownModelError(trainer)
+    reason = mask(reason)
     run_id = jobs.run_job(data, "rollback", {"trainer": trainer, "reason": reason})
     note(trainer, before=_champion(data, trainer), after={"reason": reason, "run": run_id})
     return run_id

@@ -31,9 +31,11 @@ def main() -> int:
     answer = {
         "findings": [finding.public() for finding in findings],
         "applied": [
-            {"id": item.finding.id, "done": item.done, "failed": item.failed} for item in applied
+            {"id": item.finding.id, "found": item.finding.summary, "done": item.done,
+             "failed": item.failed}
+            for item in applied
         ],
-    }
+    }  # fmt: skip
     print(json.dumps(answer))
     return 0
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from retaild.api.bus import Bus, Entry
+from retaild.events.cards import mask
 from retaild.events.codec import encode_events
 from retaild.events.price import Price
 from retaild.runtime.pricing.errors import DecidedError, UnknownProposalError
@@ -59,7 +60,8 @@ class Decisions:
             row = self._open(proposal_id)
             event = self._event(row, by)
             entry = self._entry(row, event)
-            intent = {"event": event.model_dump(mode="json"), "by": by, "comment": comment}
+            said = mask(comment)
+            intent = {"event": event.model_dump(mode="json"), "by": by, "comment": said}
             self.journal.begin(proposal_id, intent)
             self._carry_out(proposal_id, intent)
             return entry
@@ -69,7 +71,7 @@ class Decisions:
         with self.journal.alone():
             self._finish_begun()
             self._open(proposal_id)
-            self.state.decide_proposal(proposal_id, "rejected", by, comment)
+            self.state.decide_proposal(proposal_id, "rejected", by, mask(comment))
 
     def replace_open(self, proposals: Sequence[Mapping[str, Any]]) -> None:
         """Expire the open proposals and open these, in one transaction."""
