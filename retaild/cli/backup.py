@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 
 from retaild.cli.command import command as make
 from retaild.cli.command import group
+from retaild.cli.exits import NoDataError
 from retaild.cli.output import ago, columns, duration, print_facts, print_table, size
 from retaild.cli.session import Session
 
@@ -62,6 +64,7 @@ def _tell_created(shown: dict[str, Any]) -> None:
 @make(group=command, name="list", help="List the backups in a directory; default: the configured.")
 @click.argument("directory", required=False, type=_PATH)
 def list_(session: Session, directory: Path | None) -> None:
+    from retaild.runtime.admin.backups import last_looks
     from retaild.runtime.backup.errors import NoDestinationError
     from retaild.runtime.backup.service import listed
 
@@ -70,13 +73,22 @@ def list_(session: Session, directory: Path | None) -> None:
         if not settings.backup.directory:
             raise NoDestinationError
         directory = settings.base_dir / settings.backup.directory
-    rows = listed(directory)
+    looks = last_looks(session.state) if session.data.state_db.exists() else {}
+    rows = [{**row, "verified": looks.get(row["name"])} for row in listed(directory)]
     table = [*columns("name"), ("size", lambda row: size(row["bytes"])),
              ("shared", lambda row: size(row.get("linked_bytes"))),
-             ("made", lambda row: ago(row["finished"])), *columns("version path")]  # fmt: skip
+             ("made", lambda row: ago(row["finished"])), ("verified", _looked),
+             *columns("version path")]  # fmt: skip
     session.show(
         {"backups": rows}, lambda: print_table(rows, table, f"There is no backup in {directory}.")
     )
+
+
+def _looked(row: Mapping[str, Any]) -> str:
+    look = row["verified"]
+    if look is None:
+        return "never"
+    return f"{'damaged' if look['fault'] else 'whole'}, {ago(look['at'])}"
 
 
 @make(
@@ -89,20 +101,42 @@ def list_(session: Session, directory: Path | None) -> None:
 @click.option("--scratch", type=_PATH, help="Where --deep works. Default: beside the backup.")
 def verify(session: Session, backup: Path, deep: bool, scratch: Path | None) -> int:
     from retaild.runtime.backup import service
+    from retaild.runtime.backup.errors import (
+        DamagedBackupError,
+        NotABackupError,
+        UnsafeArchiveError,
+    )
     from retaild.runtime.backup.verify import verify as read_all
     from retaild.runtime.backup.verify import verify_deeply
 
-    with _bar(session, "verify") as progress:
-        if deep:
-            place = scratch or backup.absolute().parent
-            verdict = verify_deeply(backup, place, _bus_builder(session, service.bus_of), progress)
-        else:
-            verdict = read_all(backup, progress)
+    began = time.time()
+    try:
+        with _bar(session, "verify") as progress:
+            if deep:
+                place, bus_of = scratch or backup.absolute().parent, service.bus_of
+                verdict = verify_deeply(backup, place, _bus_builder(session, bus_of), progress)
+            else:
+                verdict = read_all(backup, progress)
+    except (DamagedBackupError, NotABackupError, UnsafeArchiveError) as error:
+        _keep(session, backup, began, deep, str(error))
+        raise
     problems = list(verdict.problems)
+    fault = str(DamagedBackupError(backup, problems)) if problems else ""
+    _keep(session, backup, began, deep, fault)
     shown = {**verdict.manifest.summary(), "deep": deep, "problems": problems,
              "facts": verdict.facts or verdict.manifest.facts}  # fmt: skip
     session.show(shown, lambda: _tell_verdict(backup, shown))
     return 1 if problems else 0
+
+
+def _keep(session: Session, backup: Path, began: float, deep: bool, fault: str) -> None:
+    """For the page of backups; a machine without a shop of its own has none."""
+    from retaild.config.faults import ConfigFaultsError
+    from retaild.runtime.admin.backups import note_look
+
+    with suppress(ConfigFaultsError, NoDataError):
+        if backup.exists():
+            note_look(session.settings, session.state, backup, began, deep=deep, fault=fault)
 
 
 def _bus_builder(session: Session, bus_of: Callable[..., Any]) -> Callable[[Any], Any]:
@@ -143,7 +177,8 @@ def restore(session: Session, backup: Path) -> None:
         manifest = put_back(backup, session.data_option, progress)
     data = session.data
     state = State(data.state_db)
-    record(state, system_user(), "backup.restore", manifest.name, via="command")
+    after = {"data": str(data.root), "files": len(manifest.files), "bytes": manifest.size}
+    record(state, system_user(), "backup.restore", manifest.name, via="command", after=after)
     shown = {"data": data.root, "config": data.root / "restored" / "config", **manifest.summary()}
     session.show(shown, lambda: _tell_restored(shown))
 

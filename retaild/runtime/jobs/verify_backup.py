@@ -13,6 +13,8 @@ from retaild.runtime.context import JobContext
 def run(context: JobContext) -> dict[str, Any]:
     """Argument `backup`: its name; the newest when left out. Raises DamagedBackupError."""
     path = named(context.settings, context.arguments.get("backup", ""))
+    # Also of one that turns out to be damaged, or no backup at all, people are told which it was.
+    context.state.save_run(context.run_id, result={"name": path.name})
     verdict = verify(path, context.progress)
     if verdict.problems:
         raise DamagedBackupError(path, list(verdict.problems))
