@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -14,10 +15,10 @@ from retaild.cli.output import (
     ago,
     columns,
     duration,
-    moment,
     print_facts,
     print_json,
     print_table,
+    print_tree,
 )
 from retaild.cli.session import Session
 
@@ -107,22 +108,14 @@ def _tell_run(run: dict[str, Any]) -> None:
     facts: list[tuple[str, Any]] = [(key, run[key]) for key in ("id", "job", "state", "trigger")]
     if run["arguments"]:
         facts += [(f"argument {key}", value) for key, value in run["arguments"].items()]
-    facts += [("took", _took(run)), ("error", run["error"])]
-    result = run["result"] or {}
-    tables = {key: value for key, value in result.items() if _is_table(value)}
-    facts += [(key, moment(key, value)) for key, value in result.items() if key not in tables]
+    facts += [("took", _took(run)), ("error", run["error"]), ("said", _said({**run, "error": ""}))]
     print_facts([(name, value) for name, value in facts if value not in (None, "")])
-    for rows in tables.values():
-        names = [name for name, value in rows[0].items() if not isinstance(value, dict | list)]
+    if run["result"]:
         click.echo()
-        print_table(rows, columns(" ".join(names)), "")
+        print_tree(run["result"])
 
 
-def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
-
-
-def _took(run: dict[str, Any]) -> str:
+def _took(run: Mapping[str, Any]) -> str:
     if run["started"] is None or run["finished"] is None:
         return ""
     return duration(run["finished"] - run["started"])
@@ -147,9 +140,17 @@ def history(session: Session, name: str | None, limit: int, state: str | None) -
         *columns("id job state trigger"),
         ("started", lambda row: ago(row["started"] or row["requested"])),
         ("took", _took),
-        ("", lambda row: row["error"] or (row["text"] if row["state"] == "running" else "")),
+        ("", _said),
     ]
     session.show({"runs": runs}, lambda: print_table(runs, table, "No job has run yet."))
+
+
+def _said(run: Mapping[str, Any]) -> str:
+    """What is worth a line: why it failed, what it does, what it still waits for."""
+    if run["error"]:
+        return str(run["error"])
+    told = run["state"] == "running" or (run["state"] == "succeeded" and run["text"] != "done")
+    return str(run["text"] or "") if told else ""
 
 
 def _existing(session: Session, run_id: int) -> dict[str, Any]:

@@ -131,7 +131,9 @@ def cell(value: Any) -> str:
     return " ".join(str(value).split())
 
 
-def print_table(rows: Sequence[Row], columns: Sequence[Column], empty: str) -> None:
+def print_table(
+    rows: Sequence[Row], columns: Sequence[Column], empty: str, indent: str = ""
+) -> None:
     """Rows under headings, cut to the terminal's width; the sentence `empty` if there are none."""
     if not rows:
         click.echo(empty)
@@ -139,18 +141,19 @@ def print_table(rows: Sequence[Row], columns: Sequence[Column], empty: str) -> N
     heads = [head for head, _ in columns]
     table = [[cell(read(row)) for _, read in columns] for row in rows]
     raw = [[read(row) for _, read in columns] for row in rows]
-    widths = _fit([max(map(len, column)) for column in zip(heads, *table, strict=True)], heads)
-    click.echo(paint(_line(heads, widths, [False] * len(heads)), bold=True))
+    widths = [max(map(len, column)) for column in zip(heads, *table, strict=True)]
+    widths = _fit(widths, len(indent))
+    click.echo(indent + paint(_line(heads, widths, [False] * len(heads)), bold=True))
     for texts, values in zip(table, raw, strict=True):
         numeric = [isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in values]
-        click.echo(_line(texts, widths, numeric, colour=True))
+        click.echo(indent + _line(texts, widths, numeric, colour=True))
 
 
-def _fit(widths: list[int], heads: Sequence[str]) -> list[int]:
+def _fit(widths: list[int], indent: int) -> list[int]:
     """Narrow the widest columns until a line fits; a pipe or file is never cut."""
     if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
         return widths
-    room = max(40, shutil.get_terminal_size().columns) - 2 * (len(widths) - 1)
+    room = max(40, shutil.get_terminal_size().columns) - 2 * (len(widths) - 1) - indent
     while sum(widths) > room:
         widest = max(range(len(widths)), key=lambda index: widths[index])
         if widths[widest] <= 8:
@@ -171,12 +174,44 @@ def _line(
     return "  ".join(cells).rstrip()
 
 
-def print_facts(facts: Sequence[tuple[str, Any]]) -> None:
+def print_facts(facts: Sequence[tuple[str, Any]], indent: str = "") -> None:
     """Names and values under one another."""
-    width = max(len(name) for name, _ in facts)
+    width = max((len(name) for name, _ in facts), default=0)
     for name, value in facts:
         text = cell(value)
-        click.echo(f"{paint(name.ljust(width), bold=True)}  {paint(text, _COLOURS.get(text))}")
+        said = f"{paint(name.ljust(width), bold=True)}  {paint(text, _COLOURS.get(text))}"
+        click.echo(indent + said)
+
+
+def print_tree(data: Mapping[str, Any], indent: str = "") -> None:
+    """A line per figure: plain ones first, then what holds others, each under its name.
+
+    Empty ones are left out; of rows that hold more than figures, the figures alone are shown.
+    """
+    held = {key: value for key, value in data.items() if _holds(value)}
+    plain = [(key, value) for key, value in data.items() if key not in held]
+    print_facts(
+        [(key, moment(key, _joined(value))) for key, value in plain if value not in _EMPTY], indent
+    )
+    for key, value in held.items():
+        click.echo(indent + paint(key, bold=True))
+        if isinstance(value, Mapping):
+            print_tree(value, f"{indent}  ")
+        else:
+            names = [name for name, inner in value[0].items() if not isinstance(inner, dict | list)]
+            print_table(value, columns(" ".join(names)), "", f"{indent}  ")
+
+
+_EMPTY: tuple[Any, ...] = (None, "", {}, [], ())
+
+
+def _holds(value: Any) -> bool:
+    rows = isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value)
+    return bool(rows) or (isinstance(value, Mapping) and bool(value))
+
+
+def _joined(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def field(name: str) -> Callable[[Row], Any]:

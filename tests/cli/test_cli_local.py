@@ -209,6 +209,11 @@ def test_jobs_without_a_daemon(ctl: Ctl, configured: Path) -> None:
     assert ctl("job", "show", history[0]["id"], "--json").json["state"] == "succeeded"
     assert ctl("job", "log", history[0]["id"]).out
     assert ctl("job", "show", 99).code == 5
+    said = ctl("job", "run", "gold", "--wait").out.splitlines()
+    assert "tables" in said
+    # Of eight tables each has a line, and every line can be taken in at a glance.
+    assert sum(line.startswith("  gold.") for line in said) == 8
+    assert max(map(len, said)) < 80
     # A run that was killed together with its command does not block the job for ever.
     state = State(configured / "retaild-data" / "state.db")
     killed = state.request_run("gold", "gold", {}, "command")

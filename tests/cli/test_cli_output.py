@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from retaild.cli.output import columns, duration, jsonable, print_table, size
+from retaild.cli.output import columns, duration, jsonable, print_table, print_tree, size
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,40 @@ def test_a_table_fits_the_terminal(
     assert "…" in lines[1]
     print_table([], columns("name"), "none")
     assert capsys.readouterr().out == "none\n"
+
+
+def test_what_holds_others_is_a_line_per_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tree({
+        "seconds": 12.5,
+        "removed": ["old", "older"],
+        "nothing": None,
+        "empty": {},
+        "steps": {
+            "gold": {
+                "tables": [
+                    {"table": "gold.product", "rows": 3, "reads": {"silver.sale": 7}},
+                    {"table": "gold.customer", "rows": 41, "reads": {}},
+                ],
+                "cpu_seconds": 1.25,
+            },
+            "train": {"metrics": {"ndcg": 0.123456}, "promoted": True},
+        },
+    })  # fmt: skip
+    assert (
+        capsys.readouterr().out
+        == """\
+seconds  12.5
+removed  old, older
+steps
+  gold
+    cpu_seconds  1.25
+    tables
+      table          rows
+      gold.product      3
+      gold.customer    41
+  train
+    promoted  yes
+    metrics
+      ndcg  0.1235
+"""
+    )

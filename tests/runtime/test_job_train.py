@@ -295,10 +295,20 @@ def test_the_chain_is_in_order_and_trains_every_trainer(
         "materialize": ("gold",),
         "features": ("gold",),
         "train toy": ("gold",),
-        "propose-prices": ("gold",),
     }
     # With the base there first, everyone is ranked once by a new champion.
     assert list(chain).index("materialize") < list(chain).index("train toy")
+
+
+def test_prices_are_proposed_where_a_trainer_makes_a_price_model(
+    context: JobContext, plugins: PluginRegistry, toy: Toy
+) -> None:
+    spec = TrainerSpec(name="price", summary="P.", produces="price", build=lambda *_: toy)
+    plugins.registered["trainer", "price"] = Registered("trainer", spec, "test", "test", "1", "t")
+    own = Settings.model_validate({"trainer": {"price": {}, "recommender": {"enabled": False}}})
+    with Workbench(replace(context, settings=own)) as bench:
+        chain = [step.name for step in refresh.steps(replace(context, settings=own), bench)]
+    assert chain[-1] == "propose-prices"
 
 
 def test_trainers_follow_the_order_of_the_configuration(
@@ -346,6 +356,54 @@ def test_a_failed_step_stops_only_what_needs_it(context: JobContext) -> None:
     fractions = [fraction for fraction, _ in said]
     assert fractions == sorted(fractions)
     assert (0.9, "materialize: half") in [(round(f, 9), text) for f, text in said]
+
+
+def waiting(name: str, *needs: str, had: bool = False) -> Step:
+    """A step of a shop that has too little data for it, and once had more if `had`."""
+
+    def work(_: JobContext) -> dict[str, Any]:
+        raise MissingDataError(f"No {name} yet.", hint="Wait.")
+
+    return Step(name, name, work, {}, needs, 1, lambda _: had)
+
+
+def test_a_new_shop_waits_for_its_data_and_that_is_no_failure(context: JobContext) -> None:
+    done = Step("quick", "quick", lambda _: {"rows": 1}, {}, (), 1)
+    after = Step("after", "after", lambda _: pytest.fail("it ran"), {}, ("sales",), 1)
+    result = run_steps(context, [waiting("sales"), done, after])
+    assert result["waits_for"] == {"sales": "No sales yet. Wait."}
+    assert result["steps"]["quick"]["rows"] == 1
+    assert result["steps"]["after"]["waiting"] == "for sales."
+
+
+def test_a_table_that_is_not_there_yet_is_waited_for_too(context: JobContext) -> None:
+    lacking = Step(
+        "train", "train", lambda c: {"rows": c.lake().version("silver.sale")}, {}, (), 1,
+        lambda _: False,
+    )  # fmt: skip
+    assert "silver.sale" in run_steps(context, [lacking])["waits_for"]["train"]
+
+
+def test_data_that_was_there_and_is_gone_is_a_failure(context: JobContext) -> None:
+    chain = [waiting("old", had=True), waiting("new")]
+    with pytest.raises(StepsFailedError, match=r"1 of the steps did not succeed\. old: No old yet"):
+        run_steps(context, chain)
+    run = context.state.run(context.run_id)
+    assert run is not None
+    assert run["result"]["waits_for"] == {"new": "No new yet. Wait."}
+
+
+def test_what_the_shop_had_is_seen_in_what_it_made(context: JobContext, bench: Workbench) -> None:
+    chain = {step.name: step for step in refresh.steps(context, bench)}
+    # There are gold tables in this shop, and no model yet.
+    assert chain["gold"].had(context)
+    assert not chain["features"].had(context)
+    assert not chain["train toy"].had(context)
+    train.train(context, bench, "toy")
+    assert chain["train toy"].had(context)
+    shutil.rmtree(context.data.lake)
+    assert chain["gold"].had(context)
+    assert chain["features"].had(context)
 
 
 def test_being_told_to_stop_stops_the_chain(context: JobContext) -> None:
