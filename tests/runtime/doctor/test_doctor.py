@@ -208,6 +208,22 @@ def test_a_clock_that_was_set_back_is_told(data: DataDir, config: Path) -> None:
     assert not [f for f in found(now, "clock") if f.severity == "error"]
 
 
+def test_a_clock_that_nobody_keeps_is_told(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Kernel:
+        state = 5  # TIME_ERROR of adjtimex(2)
+
+        def adjtimex(self, _: object) -> int:
+            return self.state
+
+    monkeypatch.setattr("ctypes.CDLL", lambda _: Kernel())
+    (finding,) = [f for f in examine(patient, ["clock"]) if f.severity == "info"]
+    assert "Nothing keeps this machine's clock right" in finding.summary
+    Kernel.state = 0
+    assert [f.severity for f in examine(patient, ["clock"])] == ["ok"]
+
+
 # -- processes -------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from retaild_plugins.identities.keycloak.errors import (
     UnknownRealmError,
 )
 from retaild_plugins.identities.keycloak.provider import KeycloakProvider
+from retaild_plugins.identities.keycloak.server import KeycloakServer
 
 from retaild.api import Identity
 from tests.plugins.identities.keycloak.realm import (
@@ -243,6 +245,54 @@ def test_a_removed_key_is_forgotten_after_keys_seconds(own_realm: Realm) -> None
     own_realm.admin.delete_component(old)
     time.sleep(1.1)
     assert provider.bearer(token) is None
+
+
+def test_made_up_keys_do_not_flood_keycloak_and_a_new_one_is_found(
+    own_realm: Realm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    keys = KeycloakServer.keys
+
+    def counted(server: KeycloakServer) -> list[dict[str, object]]:
+        asked.append(time.monotonic())
+        return keys(server)
+
+    monkeypatch.setattr(KeycloakServer, "keys", counted)
+    provider, token = own_realm.provider(retry_keys_seconds=3), own_realm.token("ann")
+    assert provider.bearer(token) is not None
+    assert len(asked) == 1
+    own_realm.rotate()
+    newer = own_realm.token("ann")
+    began, made_up = time.monotonic(), 0
+    while provider.bearer(newer) is None:
+        assert provider.bearer(forged(token, header={"kid": f"made-up-{made_up}"})) is None
+        made_up += 1
+        assert time.monotonic() - began < 30, "the new key is not found"
+        time.sleep(0.01)
+    # Whoever asks, and however often: once in three seconds.
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    assert made_up > 10
+    assert len(asked) >= 2
+    assert min(pauses) >= 3
+
+
+def test_roles_come_by_groups_and_by_the_names_that_are_configured(own_realm: Realm) -> None:
+    admin = own_realm.admin
+    admin.create_realm_role({"name": "boss"})
+    group = admin.create_group({"name": "head-office"})
+    admin.assign_group_realm_roles(group, [admin.get_realm_role("boss")])
+    admin.group_user_add(admin.get_user_id("joe"), group)
+    token = own_realm.token("joe")
+
+    def roles(**names: str) -> object:
+        identity = own_realm.provider(roles=names).bearer(token)
+        assert identity is not None
+        return identity.roles
+
+    assert roles() == set()
+    assert roles(admin="boss") == {"admin"}
+    assert roles(viewer="boss") == {"viewer"}
+    assert roles(admin="Boss") == set()
 
 
 def test_elliptic_curves_too(own_realm: Realm) -> None:
