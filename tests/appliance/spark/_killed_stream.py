@@ -1,4 +1,4 @@
-"""A stream process to be killed: `_killed_stream.py ROOT SOFTWARE SERVERS TOPIC`."""
+"""To be killed: `_killed_stream.py ROOT SOFTWARE SERVERS TOPIC SERVICES [MASTER]`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ config = KafkaBusConfig(bootstrap_servers=servers, topic=topic)
 bus = KafkaBus(config, BuildContext("bus", root / "log", root / "lake", services_dir=services))
 bus.open()
 context = BuildContext("stream", root / "state", root / "lake", threads=2, software_dir=software)
-stream = SparkProcessor(SparkStreamConfig(batch_rows=200, heap_mib=768), context)
+master = sys.argv[6] if len(sys.argv) > 6 else "local"
+own = SparkStreamConfig(master=master, batch_rows=200, heap_mib=768, executor_mib=512)
+stream = SparkProcessor(own, context)
 stream.open(bus)
 print("ready", flush=True)
 while True:
