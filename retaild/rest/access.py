@@ -404,7 +404,9 @@ class _Audited:
         fields = self.body.fields()
         via = "web" if self.rule.page else self.caller.via
         target = "/".join(self.values.values()) or str(fields.get("name") or fields.get("id") or "")
-        for note in self.notes or [Note(target, None, fields)]:
+        # A page's answer may say that nothing was done: there the notes alone tell of a change.
+        plain = [] if self.rule.page and self.rule.declared else [Note(target, None, fields)]
+        for note in self.notes or plain:
             record(
                 self.desk.state, self.caller.who, self.rule.needs.audit, note.target,
                 via=via, before=note.before, after=note.after, request_id=self.request_id,

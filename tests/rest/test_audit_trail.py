@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -179,6 +180,34 @@ def _ask(client: httpx.Client, method: str, path: str, body: str) -> httpx.Respo
     headers = {"content-type": "application/json"} if body != "null" else {}
     content = body if body != "null" else None
     return client.request(method, path, content=content, headers=headers, timeout=60)
+
+
+#: Forms of the pages, each sent twice, and how many entries there are of it in the end.
+FORMS: Mapping[str, tuple[str, dict[str, str], int]] = {
+    "/pricing": ("price.decide", {"one": "reject:proposal-a"}, 1),
+    "/admin/alerts/acknowledge": ("alert.acknowledge", {"id": "1"}, 1),
+    "/admin/dead-letters": ("dead_letter.replay", {"nothing": "chosen"}, 0),
+}
+
+
+def test_a_page_s_button_leaves_an_entry_for_what_it_changed_and_none_for_nothing(
+    tmp_path: Path,
+) -> None:
+    with closed_server(tmp_path) as server:
+        headers = {"authorization": f"Bearer {key(server, *PERMISSIONS)}"}
+        state, till = server.context.state, Till()
+        server.client.headers.update(headers)
+        server.events(*(till.sale(f"x{n}", p, NOON + n) for n, p in enumerate("aabbc")))
+        open_proposals(server)
+        raise_alert(state, "disk.data", "critical", "The disk is full.", source="disk")
+        with browser(server, headers=headers) as client:
+            for path, (what, form, entries) in FORMS.items():
+                for _ in range(2):
+                    answer = client.post(path, data=form)
+                    assert answer.status_code == 303, (path, answer.text[:300])
+                    assert audit.entries(state, what=what)["total"] == entries, path
+        (entry,) = audit.entries(state, what="price.decide")["entries"]
+        assert (entry["before"], entry["via"]) == ({"state": "open"}, "web")
 
 
 def test_what_is_refused_leaves_nothing(server: InThread, given: Callable[[str], str]) -> None:
