@@ -183,3 +183,79 @@ def test_what_it_has_taken_survives_kill_9_though_its_origin_is_gone(
         (tmp_path / "dropped" / "a.csv").write_text("x;y\n")
         _until(lambda: (tmp_path / "inbox" / "a.csv").exists())
         assert keeper.watch_now()["answers"] == "yes"
+
+
+class Busy(threading.Thread):
+    """Appends lines and drops files while it may, until it is ended."""
+
+    def __init__(self, log: Path, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self._log, self._folder = log, folder
+        self._ended = threading.Event()
+        #: A machine that does much else starts NiFi slowly; nothing piles up meanwhile.
+        self.may = threading.Event()
+        self.written = 0
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            with self._log.open("a") as file:
+                file.write(f'{{"n":{self.written}}}\n')
+            part = self._log.with_suffix(".part")
+            part.write_text(content(self.written))
+            part.replace(self._folder / f"{self.written}.csv")
+            self.written += 1
+            self._ended.wait(0.05)
+            self.may.wait()
+
+    def go_on(self, more: int) -> None:
+        wanted = self.written + more
+        _until(lambda: self.written >= wanted)
+
+    def end(self) -> int:
+        self._ended.set()
+        self.may.set()
+        self.join()
+        return self.written
+
+
+def content(number: int) -> str:
+    return f"{number};line\n" * 2000
+
+
+def test_killed_in_the_middle_of_busy_flows_it_loses_nothing_and_halves_no_file(
+    spec: ServiceSpec, context: BuildContext, door: Door, tmp_path: Path
+) -> None:
+    log, inbox = tmp_path / "web.log", tmp_path / "inbox"
+    config = _flows(tmp_path, door, free_ports(1)[0])
+    busy = Busy(log, tmp_path / "dropped")
+    busy.start()
+    with running(spec, config, context) as keeper:
+        busy.may.set()
+        _until(_more_of_both(door, inbox))
+        _killed(keeper)
+        busy.go_on(10)
+        busy.may.clear()
+    assert len(_lines(door)) < busy.written
+    assert len(_files(inbox)) < busy.written
+    with running(spec, config, context):
+        written = busy.end()
+        _until(lambda: len(_files(inbox)) == written)
+        _until(lambda: len(_lines(door)) == written)
+    assert _lines(door) == {f'{{"n":{n}}}'.encode() for n in range(written)}
+    assert _files(inbox) == {f"{n}.csv" for n in range(written)}
+    for number in range(written):
+        assert (inbox / f"{number}.csv").read_text() == content(number)
+
+
+def _more_of_both(door: Door, inbox: Path) -> Callable[[], bool]:
+    lines, files = len(_lines(door)), len(_files(inbox))
+    return lambda: len(_lines(door)) > lines and len(_files(inbox)) > files
+
+
+def _lines(door: Door) -> set[bytes]:
+    return {line for _, body in tuple(door.posts) for line in body.splitlines()}
+
+
+def _files(inbox: Path) -> set[str]:
+    """As a source sees them: what is being written has a dot before its name."""
+    return {path.name for path in inbox.iterdir() if not path.name.startswith(".")}
