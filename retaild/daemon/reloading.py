@@ -35,6 +35,8 @@ from retaild.runtime.supervisor import WorkerPlan
 _log = logging.getLogger(__name__)
 
 ALERT = "reload.failed"
+#: So many changed settings stand in the audit log, from what to what; secrets are hidden in them.
+_SHOWN_CHANGES = 200
 
 
 class ReloadRunningError(RetaildError):
@@ -264,12 +266,15 @@ class Reloader:
         """To the log, the audit, and whoever hears of alerts."""
         _log.info("reload %d by %s: %s %s", reload.id, reload.by, reload.state, reload.error)
         bad = reload.state in ("refused", "returned", "failed")
+        shown = reload.changes[:_SHOWN_CHANGES]
         record(
             self._state, reload.by, "config.reload", f"configuration {before.number}",
-            via=reload.via, before=before.facts(),
+            via=reload.via,
+            before={**before.facts(), "settings": {one.path: one.before for one in shown}},
             after={
                 "state": reload.state, "number": reload.number, "error": reload.error,
-                "changes": [change.path for change in reload.changes],
+                "changes": len(reload.changes),
+                "settings": {one.path: one.after for one in shown},
             },
         )  # fmt: skip
         if bad:

@@ -79,6 +79,8 @@ def test_a_reload_touches_only_what_the_change_is_about(start: Start) -> None:
     # Who did it is written down, and a second time there is nothing to do.
     (entry,) = State(daemon.data.state_db).rows("SELECT * FROM audit WHERE what = 'config.reload'")
     assert (entry["who"], entry["via"]) == ("system user ann", "command")
+    assert entry["before"]["settings"] == {"lake.interval_seconds": "5.0"}
+    assert entry["after"]["settings"] == {"lake.interval_seconds": "2.0"}
     assert reload(daemon)["state"] == "unchanged"
 
 
