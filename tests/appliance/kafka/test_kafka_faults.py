@@ -18,6 +18,7 @@ import pytest
 from retaild_plugins.cluster.kafka.bus import KafkaBus
 from retaild_plugins.cluster.kafka.config import KafkaServiceConfig
 from retaild_plugins.cluster.kafka.service import KafkaService
+from retaild_plugins.cluster.kafka.topic import TopicKeeper
 from retaild_plugins.streams.embedded.config import EmbeddedStreamConfig
 from retaild_plugins.streams.embedded.plugin import retaild_stream_processors
 
@@ -165,6 +166,27 @@ def test_what_is_appended_without_the_broker_is_spooled_and_drained_in_order(
         f"{len(written)} appends, {AWAY:g} s without the broker: "
         f"p50 {sorted(took)[len(took) // 2] * 1000:.2f} ms, longest {max(took) * 1000:.0f} ms"
     )
+
+
+def test_a_broker_that_freezes_while_the_topic_is_made_is_waited_for(
+    own: OwnBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert own.keeper is not None
+    broker, make = own.keeper.pids["kafka"], TopicKeeper._create
+    thaw = threading.Timer(6.0, os.kill, (broker, signal.SIGCONT))
+
+    def freeze_first(topic: TopicKeeper) -> None:
+        if thaw.ident is None:
+            os.kill(broker, signal.SIGSTOP)
+            thaw.start()
+        make(topic)
+
+    monkeypatch.setattr(TopicKeeper, "_create", freeze_first)
+    with closing(own.bus(tmp_path / "log", "late", patience_seconds=1.5)) as bus:
+        bus.open()
+        bus.append([entry("a")])
+        until(lambda: bus.end().offset == 1)
+        assert thaw.finished.is_set()
 
 
 def test_a_process_killed_with_a_spool_loses_nothing(own: OwnBroker, tmp_path: Path) -> None:

@@ -249,6 +249,9 @@ class KafkaBus:
                 _log.error("%s", error)
                 self._fault = error
                 return
+            except Exception:
+                # Nobody else would send what waits.
+                _log.exception("sending what waits for Kafka; it goes on")
             self._work.wait(_LOOK)
             self._work.clear()
 

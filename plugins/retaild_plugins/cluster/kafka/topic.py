@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import (
@@ -107,7 +108,7 @@ class TopicKeeper:
         )  # fmt: skip
         (made,) = self._admin.create_topics([new], request_timeout=self._seconds).values()
         try:
-            made.result(self._seconds)
+            self._answer(made)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
@@ -131,7 +132,7 @@ class TopicKeeper:
     def _configure(self) -> None:
         resource = ConfigResource(ResourceType.TOPIC, self._config.topic)
         (asked,) = self._admin.describe_configs([resource], request_timeout=self._seconds).values()
-        now = asked.result(self._seconds)
+        now = self._answer(asked)
         changes = [
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
             for name, value in self._wanted().items()
@@ -144,7 +145,7 @@ class TopicKeeper:
             (done,) = self._admin.incremental_alter_configs(
                 [resource], request_timeout=self._seconds
             ).values()
-            done.result(self._seconds)
+            self._answer(done)
 
     def bounds(self) -> tuple[int, int]:
         """First offset and end of the topic, as the broker tells now."""
@@ -161,7 +162,7 @@ class TopicKeeper:
         asked = TopicCollection([self._config.topic])
         (found,) = self._admin.describe_topics(asked, request_timeout=self._seconds).values()
         try:
-            number = found.result(self._seconds).topic_id
+            number = self._answer(found).topic_id
         except KafkaException as error:
             raise self._said(error) from error
         high, low = number.get_most_significant_bits(), number.get_least_significant_bits()
@@ -175,9 +176,18 @@ class TopicKeeper:
         where = TopicPartition(self._config.topic, 0, offset)
         (done,) = self._admin.delete_records([where], request_timeout=self._seconds).values()
         try:
-            done.result(self._seconds)
+            self._answer(done)
         except KafkaException as error:
             raise self._said(error) from error
+
+    def _answer(self, asked: Future[Any]) -> Any:
+        """The broker's, in time. Raises KafkaException, BrokerAwayError."""
+        try:
+            return asked.result(self._seconds)
+        except TimeoutError as error:
+            raise BrokerAwayError(
+                self._config.bootstrap_servers, f"no answer within {self._seconds:g} s"
+            ) from error
 
     def _note(self, error: KafkaError) -> None:
         if error.code() in _REFUSALS:
