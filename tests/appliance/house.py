@@ -93,10 +93,11 @@ class House:
 
     def __init__(
         self, root: Path, year: Path, parts: int = 12, *, profile: str = "appliance",
-        choice: Choice = WITHOUT_SPARK,
+        choice: Choice = WITHOUT_SPARK, patience: float = PATIENCE,
     ) -> None:  # fmt: skip
         self.shop = Shop(root / "shop", _free_port(), profile, choice)
         self._parts = _split(year, root / "exports", parts)
+        self._patience = patience
         #: Lines that were put into the watched folder.
         self.lines = 0
         self.posted: set[str] = set()
@@ -223,17 +224,23 @@ class House:
         """No more is posted; silver must become, and stay, what was taken in: each event once."""
         till.end()
         self.posted.update(till.accepted)
-        wait_for(lambda: self.count("silver.sale") >= self.lines, "all lines were in silver")
-        wait_for(
+        self.wait_for(lambda: self.count("silver.sale") >= self.lines, "all lines were in silver")
+        self.wait_for(
             lambda: self.count("silver.stock") >= len(self.posted), "all events were in silver"
         )
-        wait_for(lambda: self.worker("stream")["figures"].get("lag_rows") == 0, "the log was read")
+        self.wait_for(
+            lambda: self.worker("stream")["figures"].get("lag_rows") == 0, "the log was read"
+        )
         lines, different = self._ids("silver.sale")
         assert (lines, len(different)) == (self.lines, self.lines)
         events, found = self._ids("silver.stock")
         # What was sent and lost on the way back to the till is there, too, under its id.
         assert found == self.posted
         assert events == len(self.posted)
+
+    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
+        """As long as this house's engine may take."""
+        wait_for(condition, what, self._patience)
 
     def count(self, table: str) -> int:
         lake = Lake(self.shop.data.lake)

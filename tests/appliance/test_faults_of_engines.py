@@ -15,13 +15,14 @@ from retaild.demo.choice import Choice
 
 from .house import House, Till, wait_for
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 OTHERS = frozenset({"redis", "elasticsearch", "mllib"})
 
 
-#: Spark needs minutes of two cores for what Flink carries in seconds.
+#: Spark needs minutes of two busy cores for what Flink carries in seconds.
 ENGINES = ["flink", pytest.param("spark", marks=pytest.mark.slow)]
+PATIENCE = 400.0
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -30,11 +31,11 @@ def house(
     online_retail: Path, programs: None,
 ) -> Iterator[House]:  # fmt: skip
     root = tmp_path_factory.mktemp(request.param)
-    house = House(root, online_retail, 24, choice=Choice(request.param, OTHERS))
+    house = House(root, online_retail, 24, choice=Choice(request.param, OTHERS), patience=PATIENCE)
     try:
         house.start()
         house.bring_export()
-        wait_for(lambda: house.count("silver.sale") >= house.lines, "the engine carried")
+        house.wait_for(lambda: house.count("silver.sale") >= house.lines, "the engine carried")
         yield house
         assert house.shop.stop() == 0
     finally:
