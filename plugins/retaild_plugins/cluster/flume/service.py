@@ -86,6 +86,9 @@ class FlumeService:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise KafkaAwayError(self._config.bootstrap_servers, error.args[0].str()) from error
+        except TimeoutError as error:
+            why = f"no answer within {_ANSWER_SECONDS:g} s"
+            raise KafkaAwayError(self._config.bootstrap_servers, why) from error
 
     @property
     def _started(self) -> Path:
