@@ -64,7 +64,7 @@ def _tell_created(shown: dict[str, Any]) -> None:
 @make(group=command, name="list", help="List the backups in a directory; default: the configured.")
 @click.argument("directory", required=False, type=_PATH)
 def list_(session: Session, directory: Path | None) -> None:
-    from retaild.runtime.admin.backups import last_looks
+    from retaild.runtime.admin.backups import LOOKS, last_looks
     from retaild.runtime.backup.errors import NoDestinationError
     from retaild.runtime.backup.service import listed
 
@@ -73,7 +73,7 @@ def list_(session: Session, directory: Path | None) -> None:
         if not settings.backup.directory:
             raise NoDestinationError
         directory = settings.base_dir / settings.backup.directory
-    looks = last_looks(session.state) if session.data.state_db.exists() else {}
+    looks = last_looks(session.state.rows(LOOKS)) if session.data.state_db.exists() else {}
     rows = [{**row, "verified": looks.get(row["name"])} for row in listed(directory)]
     table = [*columns("name"), ("size", lambda row: size(row["bytes"])),
              ("shared", lambda row: size(row.get("linked_bytes"))),

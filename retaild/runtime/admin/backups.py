@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,13 @@ from retaild.config.settings import Settings
 from retaild.runtime.backup.service import listed
 from retaild.runtime.state import Row, State
 
-#: So many runs of the kind `verify-backup` are looked through for each backup's last.
-_RUNS = 500
+#: When backups were read, the latest first. A run that chose the newest backup says which one that
+#: was only in its result.
+LOOKS = (
+    "SELECT coalesce(json_extract(arguments, '$.backup'), json_extract(result, '$.name'), '') "
+    "AS name, finished, coalesce(error, '') AS fault FROM job_run WHERE kind = 'verify-backup' "
+    "AND state IN ('succeeded', 'failed') ORDER BY finished DESC, id DESC LIMIT 500"
+)
 
 
 def backups(settings: Settings, state: State) -> dict[str, Any]:
@@ -22,21 +28,16 @@ def backups(settings: Settings, state: State) -> dict[str, Any]:
     if not settings.backup.directory:
         return {"directory": "", "backups": []}
     folder = settings.base_dir / settings.backup.directory
-    verified = last_looks(state)
+    verified = last_looks(state.rows(LOOKS))
     rows = [{**row, "verified": verified.get(row["name"])} for row in listed(folder)]
     return {"directory": str(folder), "backups": rows}
 
 
-def last_looks(state: State) -> dict[str, dict[str, Any]]:
-    """Name of a backup -> `at` (seconds, UTC) and `fault`, empty if it was whole."""
+def last_looks(looks: Iterable[Row]) -> dict[str, dict[str, Any]]:
+    """Of the rows of LOOKS: name -> `at` (seconds, UTC) and `fault`, empty if it was whole."""
     last: dict[str, dict[str, Any]] = {}
-    runs = state.rows(
-        "SELECT * FROM job_run WHERE kind = 'verify-backup' AND state IN ('succeeded', 'failed') "
-        "ORDER BY finished DESC LIMIT ?",
-        [_RUNS],
-    )
-    for run in runs:
-        last.setdefault(_name(run), {"at": run["finished"], "fault": run["error"] or ""})
+    for look in looks:
+        last.setdefault(look["name"], {"at": look["finished"], "fault": look["fault"]})
     return last
 
 
@@ -55,9 +56,3 @@ def note_look(settings: Settings, state: State, path: Path, began: float, *, dee
         state.add_finished_run(
             "verify-backup", {"backup": name}, "command", started=began, result=result, error=fault
         )
-
-
-def _name(run: Row) -> str:
-    """Of the backup that a run read; a run that chose the newest says which only in its result."""
-    given = run["arguments"].get("backup") or (run["result"] or {}).get("name")
-    return str(given or "")

@@ -12,8 +12,10 @@ from zoneinfo import ZoneInfo
 
 from retaild.config.sections import JobSection
 from retaild.config.settings import Settings
+from retaild.runtime.admin.backups import LOOKS, last_looks
 from retaild.runtime.alerts.conditions.resources import certificate_finding
 from retaild.runtime.backup import shelf
+from retaild.runtime.backup.service import listed
 from retaild.runtime.doctor.finding import Finding, Fix, Severity
 from retaild.runtime.doctor.patient import Patient
 
@@ -26,7 +28,7 @@ _STILL_SECONDS = 120.0
 
 
 def backup(patient: Patient) -> Iterator[Finding]:
-    """None at all, or the newest is older than its schedule lets it be."""
+    """None at all, the newest is older than its schedule lets it be, or one is damaged."""
     settings = patient.settings
     if settings is None:
         return
@@ -44,6 +46,21 @@ def backup(patient: Patient) -> Iterator[Finding]:
     elif patient.now() > _latest(settings, finished):
         days = (patient.now() - finished) / _DAY
         yield _late(patient, f"The newest backup in {folder} is {days:.1f} days old.")
+    yield from _damaged(patient, folder)
+
+
+def _damaged(patient: Patient, folder: Path) -> Iterator[Finding]:
+    """Those that did not pass when somebody last verified them."""
+    looks = last_looks(patient.rows(LOOKS))
+    for row in listed(folder):
+        fault = looks.get(row["name"], {}).get("fault")
+        if fault:
+            yield Finding(
+                "backup", "error", f"Backup {row['name']} did not pass when it was read: {fault}",
+                "Take another with `retaildctl backup create`, and move this one away. Is the disk "
+                "that it lies on failing?",
+                row["name"],
+            )  # fmt: skip
 
 
 def _late(patient: Patient, summary: str) -> Finding:

@@ -14,7 +14,9 @@ import pytest
 
 from retaild.api.broken_files import set_aside_if_broken
 from retaild.config.paths import DataDir
+from retaild.runtime.admin.backups import note_look
 from retaild.runtime.backup.create import Backup
+from retaild.runtime.backup.verify import verify
 from retaild.runtime.context import offline_context
 from retaild.runtime.doctor.examination import examine
 from retaild.runtime.doctor.patient import Patient
@@ -92,6 +94,31 @@ def test_another_shops_backup_is_none_of_ours(
     other.create()
     back_up(config, other, safe)
     assert one(Patient(data, config), "backup").severity == "warning"
+
+
+def test_a_damaged_backup_is_told_until_it_passes_again(
+    config: Path, data: DataDir, safe: Path
+) -> None:
+    path = back_up(config, data, safe)
+    context = offline_context(config, data.root)
+    kept = next(path.rglob("state.db"))
+    sound = kept.read_bytes()
+
+    def verified() -> list[str]:
+        began = time.time()
+        problems = verify(path, lambda _done, _text: None).problems
+        note_look(
+            context.settings, context.state, path, began, deep=False, fault="; ".join(problems)
+        )
+        return [f"{f.severity} {f.target}" for f in found(Patient(data, config), "backup")]
+
+    assert verified() == []
+    kept.write_bytes(bytes([sound[0] ^ 1]) + sound[1:])
+    assert verified() == [f"error {path.name}"]
+    assert "state.db" in one(Patient(data, config), "backup").summary
+    kept.write_bytes(sound)
+    assert verified() == []
+    context.state.close()
 
 
 def test_an_archive_counts(config: Path, data: DataDir, safe: Path) -> None:
