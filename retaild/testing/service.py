@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from retaild.api import BuildContext, Service, ServiceSpec
 from retaild.api.service import password_file
 from retaild.runtime.isolation.family import Table
-from retaild.runtime.services.keeper import Keeper
+from retaild.runtime.services.keeper import FOUND_SECONDS, Keeper
 
 #: A machine that many tests share is slow.
 PATIENCE = 180.0
@@ -65,18 +65,37 @@ def family_of(keeper: Keeper) -> set[int]:
     return {one.pid for pid in keeper.pids.values() for one in table.members(pid) if not one.ended}
 
 
+def answers_within(service: Service, seconds: float) -> bool:
+    """Whether it does; asked again and again."""
+    from retaild.api import TransientError
+
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with suppress(TransientError):
+            service.probe()
+            return True
+        time.sleep(0.1)
+    return False
+
+
 class ServiceConformance:
     """Subclass it, and give `spec`, `config` (with free ports) and `context` as fixtures."""
 
     def test_it_starts_answers_and_stops_and_starts_again(
         self, spec: ServiceSpec, config: Any, context: BuildContext
     ) -> None:
+        """Also found running: systemd keeps its servers while the daemon is started again."""
         for _ in range(2):
             with running(spec, config, context) as keeper:
                 figures = keeper.watch_now()
                 assert figures["answers"] == "yes"
                 assert all(isinstance(value, float | int | str) for value in figures.values())
                 pids = list(keeper.pids.values())
+                finder: Service = spec.build(config, context)
+                finder.open()
+                assert answers_within(finder, FOUND_SECONDS)
+                assert list(keeper.pids.values()) == pids
+            finder.close()
             assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
     def test_it_listens_on_loopback_only(

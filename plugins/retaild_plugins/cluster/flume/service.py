@@ -67,7 +67,6 @@ class FlumeService:
         """Write the configuration and make the topic. Raises KafkaAwayError."""
         for name in ("conf", "channel/checkpoint", "channel/data"):
             (self._root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._started.unlink(missing_ok=True)
         log4j = _LOG4J.format(started=self._started)
         (self._root / "conf/log4j2.properties").write_text(log4j, "utf-8")
         client = client_settings(self._config, self._context.services_dir)
@@ -99,6 +98,8 @@ class FlumeService:
         jars = software_home(self._context.software_dir, "flume") / "jars"
         conf = self._root / "conf"
         command = (
+            # What an agent before it has said goes when it starts, not when it is found running.
+            "sh", "-c", 'rm -f "$0"; exec "$@"', str(self._started),
             "java", f"-Xmx{self._config.heap_mib}m", "-XX:+UseSerialGC",
             "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={(conf / 'log4j2.properties').as_uri()}",
@@ -149,7 +150,8 @@ class FlumeService:
         return behind
 
     def close(self) -> None:
-        """It has no clients of its own."""
+        """Forget what the agent has said: it has ended."""
+        self._started.unlink(missing_ok=True)
 
 
 def _unread(folder: Path) -> int:
