@@ -141,9 +141,11 @@ def refresh(shop: Shop, console: Console) -> dict[str, Any]:
         return run.get("state") not in (None, "queued", "running")
 
     wait_until(shop, "the job refresh was done", finished)
-    if run["state"] != "succeeded":
-        raise RunFailedError("refresh", run["error"] or run["state"], shop.data.job_log(run_id))
-    result: dict[str, Any] = run["result"]
+    result: dict[str, Any] = run["result"] or {}
+    # A new shop may wait for data; a year of sales is enough for everything.
+    if run["state"] != "succeeded" or result.get("waits_for"):
+        why = run["error"] or run["text"] or run["state"]
+        raise RunFailedError("refresh", why, shop.data.job_log(run_id))
     return result
 
 

@@ -82,8 +82,12 @@ class Pipeline:
                 yield _outcome(run, run["result"] or {}, kind, name)
         for run in self.state.ended_runs(_CHAIN, _RUNS):
             result = ((run["result"] or {}).get("steps") or {}).get(step)
-            if result and "left_out" not in result:
+            if result and not _NOT_DONE & result.keys():
                 yield _outcome(run, result, kind, name)
+
+
+#: A step says so that was left out, or that has nothing to work on in a new shop.
+_NOT_DONE = {"left_out", "waiting"}
 
 
 def _figures(worker: Row) -> dict[str, float]:

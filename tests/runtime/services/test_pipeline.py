@@ -109,6 +109,16 @@ def test_a_trainer_has_its_own_runs_only(tmp_path: Path, state: State) -> None:
     assert found["target redis"]["last"] is None
 
 
+def test_a_step_that_waits_for_a_new_shop_s_data_has_done_nothing(
+    tmp_path: Path, state: State
+) -> None:
+    steps = {"gold": {"seconds": 1}, "publish": {"waiting": "There is no champion yet."}}
+    ended(state, "refresh", 100.0, {"steps": steps})
+    found = parts(tmp_path, state)
+    assert found["batch"]["last"]["state"] == "succeeded"
+    assert found["target redis"]["last"] is None
+
+
 def test_it_can_be_sent_as_json(tmp_path: Path, state: State) -> None:
     ended(state, "publish", 100.0, {"targets": {}})
     json.dumps(parts(tmp_path, state))
