@@ -24,10 +24,18 @@ class StreamProcessor(Protocol):
     """Reads the bus from its own committed offset and writes bronze and silver."""
 
     def open(self, bus: Bus) -> StreamProgress:
-        """Find the committed offset in the lake itself; the bus is open already."""
+        """Find the committed offset in the lake itself; the bus is open already.
+
+        Raises as `step` does; after a TransientError it is called again.
+        """
 
     def step(self) -> StreamProgress:
-        """Carry on by one micro-batch; returns at once when there is nothing to do."""
+        """Carry on by one micro-batch; returns at once when there is nothing to do.
+
+        Returns within seconds, for who does not report counts as hung. Raises TransientError while
+        an engine or a disk is away: it is tried again for ever, and so is what other RetaildErrors
+        say, in a new process. Anything else counts towards quarantine.
+        """
 
     def close(self) -> None: ...
 

@@ -24,7 +24,7 @@ _DONE = {
 
 def _make(action: str) -> click.Command:
     @make(name=action, help=_HELP[action])
-    @click.argument("kind", type=click.Choice(["source", "alert", "identity", "service"]))
+    @click.argument("kind", type=click.Choice(["source", "alert", "identity", "service", "stream"]))
     @click.argument("name")
     @click.option("--reason", default="", help="Why, for others.")
     def act(session: Session, kind: str, name: str, reason: str) -> None:

@@ -99,7 +99,11 @@ def _figures(figures: dict[str, Any] | None) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {cell(value)}" for name, value in known.items())
 
 
+_NOT_WELL = ("backoff", "quarantined", "disabled", "left out")
+
+
 def _tell_errors(workers: list[dict[str, Any]]) -> None:
     for row in workers:
-        if row["state"] == "backoff" and row["last_error"]:
-            click.echo(paint(f"{row['name']}: {row['last_error']}", "red"))
+        if row["state"] in _NOT_WELL and row["last_error"]:
+            held = "" if row["state"] == "backoff" else f" is {row['state']}"
+            click.echo(paint(f"{row['name']}{held}: {row['last_error']}", "red"))

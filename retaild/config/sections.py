@@ -391,23 +391,36 @@ class LimitsSection(Section):
     """[<kind>.<name>.limits]: what one component may take before the host ends its process."""
 
     memory_mib: int = Field(
-        default=512, ge=32, description="Memory of its own, its children's with it."
+        default=512,
+        ge=32,
+        description="Memory of its own, its children's with it. Where it is not stated, a service "
+        "may take twice what its plugin names, [bus] 2048 (the ingest worker with it), [stream] "
+        "3/4 of the machine's, but at least 2048.",
     )
-    processes: int = Field(default=16, ge=1, description="Processes, itself among them.")
+    processes: int = Field(
+        default=16, ge=1,
+        description="Processes, itself among them; not stated: of a service 64, of [stream] and "
+        "[bus] 256.",
+    )  # fmt: skip
     open_seconds: float = Field(
-        default=60.0, ge=1, description="Opening may take so long before it counts as hung."
-    )
+        default=60.0, ge=1,
+        description="Opening may take so long before it counts as hung; not stated: of a service "
+        "300, of [stream] 150.",
+    )  # fmt: skip
     hung_seconds: float = Field(
         default=60.0, ge=1,
-        description="A call that takes longer than this counts as hung.",
+        description="A call that takes longer than this counts as hung; not stated: of [stream] "
+        "as `retaild.hung_seconds`.",
     )  # fmt: skip
     failures: int = Field(
         default=5, ge=1,
-        description="So many failures within `window_seconds`, and it is put into quarantine.",
+        description="So many failures within `window_seconds`, and it is put into quarantine; not "
+        "stated: of [stream] 10.",
     )  # fmt: skip
     window_seconds: float = Field(
-        default=600.0, ge=1, description="Failures longer ago than this are forgotten."
-    )
+        default=600.0, ge=1,
+        description="Failures longer ago than this are forgotten; not stated: of [stream] 1800.",
+    )  # fmt: skip
     log_bytes_per_second: int = Field(
         default=262_144, ge=1024, description="What prints faster than this is slowed down."
     )

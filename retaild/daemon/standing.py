@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from retaild.api.errors import RetaildError
 from retaild.config.settings import Settings
-from retaild.runtime.component import ISOLATED_KINDS, process_name
+from retaild.runtime.component import HELD_KINDS, process_name
 from retaild.runtime.control import Message
 from retaild.runtime.instances import Held, InstanceStore
 from retaild.runtime.supervisor import Supervisor
@@ -19,14 +19,14 @@ class UnknownInstanceError(RetaildError):
 
     def __init__(self, kind: str, name: str, known: list[str]) -> None:
         super().__init__(
-            f"There is no {kind} {name!r} that runs in a process of its own.",
+            f"There is no {kind} {name!r} that can be held back.",
             hint=f"Known: {', '.join(known) or 'none is configured'}.",
         )
 
 
 def require(settings: Settings, kind: str, name: str) -> None:
     """Raises UnknownInstanceError unless it is configured."""
-    known = [process_name(k, n) for k, n, _ in settings.instances() if k in ISOLATED_KINDS]
+    known = [process_name(k, n) for k, n, _ in settings.instances() if k in HELD_KINDS]
     if process_name(kind, name) not in known:
         raise UnknownInstanceError(kind, name, known)
 

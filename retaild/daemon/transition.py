@@ -12,6 +12,7 @@ from typing import Protocol
 from retaild.api.errors import RetaildError
 from retaild.config.paths import DataDir
 from retaild.runtime import logs
+from retaild.runtime.component import instance_of
 from retaild.runtime.state import Row, State
 from retaild.runtime.supervisor import Failure, WorkerPlan
 
@@ -165,7 +166,7 @@ class Transition:
 
     def _held_by_a_person(self, row: Row) -> bool:
         """Whether somebody wants it not to run: then it need not work."""
-        kind, _, instance = str(row.get("name", "")).partition(".")
+        kind, instance = instance_of(str(row.get("name", "")))
         sql = "SELECT state, by FROM instance WHERE kind = ? AND name = ?"
         held = self.state.row(sql, [kind, instance]) if row.get("state") in _HELD else None
         return held is not None and held["state"] != "enabled" and held["by"] != "retaild"

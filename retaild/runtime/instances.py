@@ -15,7 +15,7 @@ from retaild.api.errors import RetaildError
 from retaild.events.cards import mask
 from retaild.runtime.access.audit import record
 from retaild.runtime.alerts import raise_alert, resolve_alert
-from retaild.runtime.component import process_name
+from retaild.runtime.component import HOSTED_KINDS, process_name
 from retaild.runtime.state import Row, State
 
 Standing = Literal["enabled", "disabled", "quarantined"]
@@ -165,7 +165,7 @@ class InstanceStore:
                ) -> None:  # fmt: skip
         raise_alert(
             self.state, _key(kind, name), severity,
-            f"{kind.capitalize()} {name} is in quarantine: {reason}",
+            f"{_called(kind, name)} is in quarantine: {reason}",
             source="instance",
             hint=f"When it is mended: `retaildctl plugin resume {kind} {name}`. "
             "Nothing is skipped: it goes on where it was.",
@@ -173,6 +173,10 @@ class InstanceStore:
 
     def _resolve(self, kind: str, name: str) -> None:
         resolve_alert(self.state, _key(kind, name))
+
+
+def _called(kind: str, name: str) -> str:
+    return "The stream processor" if kind in HOSTED_KINDS else f"{kind.capitalize()} {name}"
 
 
 def _key(kind: str, name: str) -> str:

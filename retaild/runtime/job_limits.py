@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
+from retaild.runtime import machine
 from retaild.runtime.jobs import WrongArgumentError
-from retaild.runtime.priority import give_way
+from retaild.runtime.priority import give_way, go_first
 
 #: Arguments every job takes besides its own.
 LIMIT_ARGUMENTS = {
@@ -42,7 +41,7 @@ class Limits:
 
         cores = len(os.sched_getaffinity(0))
         return cls(
-            number("memory_mib", int(_box_mib() * _DEFAULT_SHARE)),
+            number("memory_mib", int(machine.memory_mib() * _DEFAULT_SHARE)),
             min(number("nice", _DEFAULT_NICE), 19),
             max(1, number("threads", cores)),
         )
@@ -50,8 +49,7 @@ class Limits:
     def apply(self) -> None:
         """Bind this process; threads count for libraries that are imported afterwards."""
         give_way(self.nice)  # lowering only: a niceness given by the daemon stays
-        with suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
+        go_first(_OOM_SCORE)
         if self.memory_mib:
             # DATA and not AS: mapped files (Parquet, DuckDB, Arrow) cost no memory of their own.
             size = self.memory_mib * 1024 * 1024
@@ -70,7 +68,3 @@ class Limits:
 def peak_mib() -> float:
     """The most memory this process had resident so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _box_mib() -> float:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1024 / 1024

@@ -9,10 +9,11 @@ from retaild.runtime.backoff import Backoff
 from retaild.runtime.component.exits import EXIT_CONFIG, EXIT_TEMPORARY
 from retaild.runtime.isolation.guard import Guard
 from retaild.runtime.isolation.server import ForkedChild
+from retaild.runtime.isolation.watch import Bounds
 from retaild.runtime.plans import WorkerPlan
 from retaild.runtime.process import Child
 
-#: States of a component that is not started, until a person or a reload changes that.
+#: States of a plugin that is not started, until a person or a reload changes that.
 HELD_STATES = ("disabled", "quarantined", "left out")
 #: What has ended so many times before it worked at all is not waited for any longer.
 HOPELESS = 3
@@ -34,8 +35,10 @@ class Kept:
     backoff: Backoff
     state: str = "starting"
     child: Child | ForkedChild | None = None
-    #: What watches over it, if it is a component.
+    #: What watches over it, if what it does wrong is a plugin's fault.
     guard: Guard | None = None
+    #: What its present process may take, if it is a worker.
+    bounds: Bounds | None = None
     #: When its process was started: for people, and by a clock that nobody sets.
     since: float = 0.0
     began: float = 0.0

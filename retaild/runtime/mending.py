@@ -6,7 +6,7 @@ import logging
 import time
 
 from retaild.api.bus import Bus, TrimmedError
-from retaild.api.errors import RetaildError
+from retaild.api.errors import RetaildError, TransientError
 from retaild.api.lake import Lake
 from retaild.api.lake_tail import Torn, can_go_back, first_torn, set_aside_from
 from retaild.pipeline.streams import PROGRESS_TABLE, STREAM_APP
@@ -26,12 +26,30 @@ class BrokenTableError(RetaildError):
         )
 
 
+class LakeDiskError(TransientError):
+    key = "lake.disk"
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            f"The lake's files cannot be looked through: {error}",
+            hint="It is tried again; the log keeps the events.",
+        )
+
+
 def mend_lake(lake: Lake, bus: Bus, log_hours: float) -> list[str]:
     """Set torn commits aside and have their rows written again from the log; what was done.
 
     Call it while nobody else writes to the lake's stream tables. Raises BrokenTableError for what
-    the log cannot make up for; nothing has been changed then.
+    the log cannot make up for, with nothing changed; LakeDiskError for what the disk does not do:
+    it may be called again.
     """
+    try:
+        return _mend_all(lake, bus, log_hours)
+    except OSError as error:
+        raise LakeDiskError(error) from error
+
+
+def _mend_all(lake: Lake, bus: Bus, log_hours: float) -> list[str]:
     torn = {name: found for name in lake.names() if (found := first_torn(lake.path(name)))}
     for name, found in torn.items():
         old = time.time() - found.file.stat().st_mtime > log_hours * 3600

@@ -11,8 +11,10 @@ from retaild.api.errors import ConfigError
 from retaild.api.service import ServiceSpec
 from retaild.config.paths import DataDir
 from retaild.config.sections import LimitsSection, PluginInstance
+from retaild.config.settings import Settings
 from retaild.host.environments import Launch, launch_of
 from retaild.host.registry import PluginRegistry
+from retaild.runtime import machine
 from retaild.runtime.component import process_name
 from retaild.runtime.isolation.birth import Order
 
@@ -23,6 +25,25 @@ class Isolated:
 
     order: Order
     limits: LimitsSection = field(default_factory=LimitsSection)
+    startup: str = "retry"
+
+    @property
+    def instance(self) -> str:
+        return self.order.instance
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """A plugin that works in one of the host's workers by its nature, and what both may take."""
+
+    instance: str
+    limits: LimitsSection
+    #: Whether failures put it into quarantine.
+    quarantines: bool = False
+    #: A sign of life is due so often, where that is stated for it.
+    hung_seconds: float | None = None
+    #: The figure that the worker gives once the plugin is open; None: no time is set for that.
+    opened: str | None = None
     startup: str = "retry"
 
 
@@ -43,6 +64,7 @@ class WorkerPlan:
     environment: tuple[tuple[str, str], ...] = ()
     #: Forked by the fork server, instead of `command`.
     isolated: Isolated | None = None
+    hosting: Hosting | None = None
 
     @property
     def files(self) -> set[Path]:
@@ -67,15 +89,58 @@ STAGES = {
 GRACES = {"serve": 5.5, "source": 2.5, "identity": 2.5, "service": 45.0}
 #: What a managed service may take where its instance states nothing.
 SERVICE_LIMITS = {"processes": 64, "open_seconds": 300.0}
+#: Processes of a worker: an engine may start some for each core.
+_WORKER_PROCESSES = 256
+#: Memory of the ingest worker with the bus in it (MiB), where nothing is stated: it holds what is
+#: on its way, however large the shop is.
+_INGEST_MIB = 2048
+#: Share of the machine's memory, where nothing is stated, of the stream worker, which holds a hash
+#: of every event there was and perhaps an engine, and of the server, which holds the shop; and the
+#: least that is (MiB). As much as a job may take.
+_SHARE, _LEAST_MIB = 0.75, 2048
+#: Of the stream worker, where nothing is stated. Ten failures take most of a minute, so that a
+#: short want of the machine's memory or threads leaves no lake that waits for a person; ten times
+#: hung or not open fit into the window. A Java of an engine may take two minutes to start.
+_PATIENCE = {"failures": 10, "window_seconds": 1800.0, "open_seconds": 150.0}
 
 
 def plan_worker(
-    kind: str, data: DataDir, config: Path | None, entry: str | None = None
+    kind: str,
+    data: DataDir,
+    config: Path | None,
+    entry: str | None = None,
+    hosting: Hosting | None = None,
 ) -> WorkerPlan:
     command = [sys.executable, "-m", "retaild.runtime.worker", kind, "--data", str(data.root)]
     command += ["--config", str(config)] if config else []
     command += ["--entry", entry] if entry else []
-    return WorkerPlan(kind, kind, tuple(command), STAGES.get(kind, 0), GRACES.get(kind, 4.0))
+    return WorkerPlan(
+        kind, kind, tuple(command), STAGES.get(kind, 0), GRACES.get(kind, 4.0), hosting=hosting
+    )
+
+
+def hosting_of(worker: str, settings: Settings) -> Hosting | None:
+    """Which plugin's limits bound a worker; None: it has none."""
+    if worker == "stream":
+        stated = settings.stream.limits
+        hung = stated.hung_seconds if "hung_seconds" in stated.model_fields_set else None
+        limits = _completed(stated, _share_of_machine(), **_PATIENCE)
+        return Hosting("stream", limits, quarantines=True, hung_seconds=hung, opened="offset")
+    if worker == "ingest":
+        return Hosting("bus", _completed(settings.bus.limits, _INGEST_MIB))
+    if worker == "serve":
+        return Hosting("bus", _completed(LimitsSection(), _share_of_machine()))
+    return None
+
+
+def _share_of_machine() -> int:
+    return max(_LEAST_MIB, int(_SHARE * machine.memory_mib()))
+
+
+def _completed(stated: LimitsSection, memory_mib: int, **more: float) -> LimitsSection:
+    usual = {"memory_mib": memory_mib, "processes": _WORKER_PROCESSES, **more}
+    given = stated.model_fields_set
+    return stated.model_copy(update={k: v for k, v in usual.items() if k not in given})
 
 
 def plan_instance(

@@ -22,6 +22,9 @@ from pathlib import Path
 COMPONENT = 15
 WORKERS = {"ingest": 15, "stream": 15}
 BACKUP = 19
+#: When memory runs out, the kernel takes plugins and jobs first (500), then what the log makes up
+#: for, then the doors and the server (0).
+OOM_SCORES = {"stream": 300}
 
 _AUTOGROUP = Path("/proc/self/autogroup")
 
@@ -33,6 +36,12 @@ def give_way(niceness: int) -> None:
         os.setpriority(os.PRIO_PROCESS, 0, niceness)
     if os.getsid(0) == os.getpid():
         _set_group(niceness)
+
+
+def go_first(score: int) -> None:
+    """When memory runs out: the higher the score (0..1000), the sooner the kernel ends this."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(score))
 
 
 def come_first() -> bool:

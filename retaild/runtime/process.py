@@ -22,6 +22,8 @@ from pathlib import Path
 #: Process id of the daemon, and the data directory that it serves.
 PARENT_VARIABLE = "RETAILD_PARENT"
 MARK_VARIABLE = "RETAILD_DATA_MARK"
+#: The worker in which a plugin started it.
+WORKER_VARIABLE = "RETAILD_WORKER"
 
 _PR_SET_PDEATHSIG = 1
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",

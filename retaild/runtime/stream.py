@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from retaild.api.bus import Bus
@@ -50,6 +52,7 @@ class StreamWorker:
     _backoff: Backoff = field(default_factory=Backoff)
     _meter: Meter = field(default_factory=lambda: Meter())
     _duplicates: int = 0
+    _bus_is_open: bool = False
 
     def run(self) -> None:
         if self._persistently(self._open) is None:
@@ -70,10 +73,13 @@ class StreamWorker:
                 self._pause(max(interval - took, rest), progress.rows)
 
     def _open(self) -> StreamProgress:
-        self.bus.open()
+        if not self._bus_is_open:
+            self.bus.open()
+            self._bus_is_open = True
         hours = self.context.settings.lake.log_hours
         for text in mend_lake(self.context.lake(), self.bus, hours):
-            raise_alert(self.context.state, "lake.mended", "warning", text, source="stream")
+            with suppress(sqlite3.Error):  # a full disk; the log has it
+                raise_alert(self.context.state, "lake.mended", "warning", text, source="stream")
         progress = self.processor.open(self.bus)
         self._meter.rows = progress.rows
         _log.info("the lake has the log up to entry %d (%d rows)", progress.offset, progress.rows)
@@ -89,7 +95,8 @@ class StreamWorker:
             except TransientError as error:
                 pause = self._backoff.pause(time.monotonic() - began)
                 _log.warning("%s Next try in %.2g s.", error, pause)
-                self.context.state.save_worker(self.context.name, last_error=str(error))
+                with suppress(sqlite3.Error):  # the disk may be what is full
+                    self.context.state.save_worker(self.context.name, last_error=str(error))
                 self._pause(pause)
         return None
 

@@ -20,19 +20,30 @@ from retaild.runtime import logs
 from retaild.runtime.backoff import Backoff
 from retaild.runtime.instances import InstanceStore
 from retaild.runtime.isolation.family import Table
-from retaild.runtime.isolation.guard import Guard
+from retaild.runtime.isolation.guard import ComponentGuard, Guard, guard_of
+from retaild.runtime.isolation.logpump import harmless
 from retaild.runtime.isolation.server import ForkedChild, ForkServer
+from retaild.runtime.isolation.watch import Bounds
 from retaild.runtime.kept import HELD_STATES, Failure, Kept, hopeless
 from retaild.runtime.listening import READY_VARIABLE
 from retaild.runtime.plans import WorkerPlan, plan_worker
-from retaild.runtime.process import Child, child_environment, describe_exit
+from retaild.runtime.process import (
+    WORKER_VARIABLE,
+    Child,
+    child_environment,
+    describe_exit,
+    sweep,
+)
 from retaild.runtime.state import Row, State
+from retaild.runtime.waiting import pause, told
 
 __all__ = ["Failure", "Supervisor", "UnknownWorkerError", "WorkerPlan", "plan_worker"]
 
 _log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5
+#: What workers take is looked at once in so many of these, where there is no component to look at.
+_SELDOM = 2
 #: Pause after a fault of ours in keeping one.
 FAULT_SECONDS = 1.0
 
@@ -79,14 +90,14 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
         self._stopping = False
+        self._looks = 0
 
     def _new(self, plan: WorkerPlan, adopted: Child | None = None) -> Kept:
-        how = plan.isolated
-        guard = Guard(plan, how, self._store, self._server) if how is not None else None
+        guard = guard_of(plan, self._store, self._server)
         return Kept(plan, self._backoff(), guard=guard, adopted=adopted)
 
     def start(self) -> None:
-        if any(worker.guard for worker in self._workers.values()):
+        if any(worker.plan.isolated for worker in self._workers.values()):
             self._server.start()  # preloads while the workers start
         for row in self._state.workers():
             if row["name"] not in self._workers:
@@ -224,7 +235,7 @@ class Supervisor:
         finally:
             os.close(writing)
         try:
-            if await _told(reading, seconds):
+            if await told(reading, seconds):
                 return child
         finally:
             os.close(reading)
@@ -239,7 +250,8 @@ class Supervisor:
         return Failure(reason, self._log_lines(plan.name))
 
     def _environment(self, plan: WorkerPlan) -> dict[str, str]:
-        return {**child_environment(self._data.root, threads=1), **dict(plan.environment)}
+        own = {WORKER_VARIABLE: plan.name, **dict(plan.environment)}
+        return {**child_environment(self._data.root, threads=1), **own}
 
     def _known(self, name: str) -> Kept:
         if name not in self._workers:
@@ -311,7 +323,7 @@ class Supervisor:
                 child.signal(signal.SIGKILL)
                 await child.over()
             worker.wake.clear()
-            await _pause(worker.wake, FAULT_SECONDS)
+            await pause(worker.wake, FAULT_SECONDS)
 
     async def _keep(self, worker: Kept) -> None:
         """The life of one worker, over all its processes."""
@@ -320,20 +332,21 @@ class Supervisor:
             error, code = await self._run_once(worker)
             if self._over(worker):
                 break
-            wished, worker.wished, worker.ended_because = worker.wished, False, ""
+            wished, breach = worker.wished, bool(worker.ended_because)
+            worker.wished, worker.ended_because = False, ""
             if worker.guard is not None and not wished and code is not None:
-                self._judge(worker, worker.guard, code, error)
-            pause = 0.0 if wished else worker.backoff.pause(time.monotonic() - began)
+                self._judge(worker, worker.guard, code, error, breach)
+            seconds = 0.0 if wished else worker.backoff.pause(time.monotonic() - began)
             worker.restarts += 1
             worker.code, worker.error = (None, "") if wished else (code, error)
             held = worker.guard is not None and worker.guard.is_held
             _log.log(
                 logging.INFO if wished else logging.WARNING, "%s ended (%s); %s",
-                worker.plan.name, error, "it is held" if held else f"next start in {pause:g} s",
+                worker.plan.name, error, "it is held" if held else f"next start in {seconds:g} s",
             )  # fmt: skip
             self._set(worker, "backoff", restarts=worker.restarts, last_error=error)
             if not held:
-                await _pause(worker.wake, pause)
+                await pause(worker.wake, seconds)
         self._set(worker, "stopped")
 
     def _over(self, worker: Kept) -> bool:
@@ -350,9 +363,9 @@ class Supervisor:
             await worker.wake.wait()
         return False
 
-    def _judge(self, worker: Kept, guard: Guard, code: int, error: str) -> None:
+    def _judge(self, worker: Kept, guard: Guard, code: int, error: str, breach: bool) -> None:
         lines = logs.tail(self._data.worker_log(worker.plan.name), 20)
-        verdict = guard.after(code, error, lines)
+        verdict = guard.after(code, error, [harmless(line) for line in lines], breach=breach)
         if verdict == "left out":
             _log.warning("%s cannot be opened and is left out: %s", worker.plan.name, error)
         elif verdict == "fatal":
@@ -375,7 +388,10 @@ class Supervisor:
         if worker.wished or self._over(worker):  # while it was being started
             child.signal(signal.SIGTERM)
         code = await child.over()
-        worker.child = None
+        worker.child = worker.bounds = None
+        if worker.plan.hosting is not None and worker.plan.hosting.quarantines:
+            # Its group is gone; a plugin may have begun sessions of its own.
+            sweep(self._data.root, f"{WORKER_VARIABLE}={worker.plan.name}")
         why = worker.ended_because or self._why(worker.plan.name, code, before)
         if isinstance(child, ForkedChild) and child.lost:
             return "the fork server ended, and it with it", None
@@ -384,9 +400,15 @@ class Supervisor:
     async def _spawn(self, worker: Kept) -> Child | ForkedChild:
         plan, worker.since = worker.plan, time.time()
         worker.state = "starting"
-        if worker.guard is not None:
+        if isinstance(worker.guard, ComponentGuard):
             return await worker.guard.spawn(lambda: self._opened(worker))
-        log = self._data.worker_log(plan.name)
+        child = self._spawn_worker(worker)
+        if plan.hosting is not None:
+            worker.bounds = Bounds(child.pid, plan.hosting.limits)
+        return child
+
+    def _spawn_worker(self, worker: Kept) -> Child:
+        plan, log = worker.plan, self._data.worker_log(worker.plan.name)
         logs.put_aside(log)
         if worker.adopted is not None:
             child, worker.adopted = worker.adopted, None
@@ -441,36 +463,70 @@ class Supervisor:
                 _log.exception("watching the workers")
 
     def _look(self) -> None:
-        rows = self._rows()
-        table = Table() if any(w.guard and w.child for w in self._workers.values()) else None
+        rows, table = self._rows(), self._table()
         for name, worker in list(self._workers.items()):
             if worker.child is None or name not in rows:
                 continue
-            if worker.guard is None:
-                self._watch_one(worker, worker.child, rows[name]["beat"])
+            if not isinstance(worker.guard, ComponentGuard):
+                self._watch_one(worker, worker.child, rows[name])
+                self._watch_bounds(worker, worker.child, table)
             elif table is not None:
                 self._watch_component(worker, worker.guard, worker.child, table, rows[name])
 
-    def _watch_one(self, worker: Kept, child: Child | ForkedChild, beat: float | None) -> None:
+    def _table(self) -> Table | None:
+        """The processes, as often as somebody's have to be looked at."""
+        self._looks += 1
+        living = [worker for worker in self._workers.values() if worker.child is not None]
+        often = any(worker.plan.isolated for worker in living)
+        seldom = self._looks % _SELDOM == 0 and any(worker.bounds for worker in living)
+        return Table() if often or seldom else None
+
+    def _watch_one(self, worker: Kept, child: Child | ForkedChild, row: Row) -> None:
         """The worker's clock is compared with nothing: what counts is that its beat changes.
 
         Also since its start: a clock that was set back makes its first beat older than that.
         """
-        now = time.monotonic()
+        now, beat = time.monotonic(), row["beat"]
+        allowed, words = self._patience(worker, row)
         if beat != worker.beat:
             worker.beat, worker.beat_seen = beat, now
             if worker.state == "starting" and beat is not None:
                 self._set(worker, "running")
-        elif now - worker.beat_seen > self.hung_seconds:
-            self._end_for(worker, child, f"no sign of life for {self.hung_seconds:g} s")
+        elif now - worker.beat_seen > allowed:
+            self._end_for(worker, child, f"{words} {allowed:g} s")
+
+    def _patience(self, worker: Kept, row: Row) -> tuple[float, str]:
+        """How long it may be silent now, and the beginning of what is said if it was longer."""
+        hosting = worker.plan.hosting
+        if hosting is not None and hosting.opened is not None:
+            # What the process before it has left there tells nothing of this one.
+            own = worker.beat_seen > worker.began
+            if not (own and hosting.opened in (row["figures"] or {})):
+                return hosting.limits.open_seconds, "it was not open after"
+        stated = hosting.hung_seconds if hosting is not None else None
+        return stated or self.hung_seconds, "no sign of life for"
+
+    def _watch_bounds(self, worker: Kept, child: Child | ForkedChild, table: Table | None) -> None:
+        if worker.bounds is None or table is None:
+            return
+        reason = worker.bounds.excess(table.look(child.pid))
+        if reason is not None:
+            self._end_for(worker, child, reason)
+        elif worker.guard is not None:
+            self._note_health(worker, worker.guard)
 
     def _watch_component(
-        self, worker: Kept, guard: Guard, child: Child | ForkedChild, table: Table, row: Row
-    ) -> None:
+        self, worker: Kept, guard: ComponentGuard, child: Child | ForkedChild, table: Table,
+        row: Row,
+    ) -> None:  # fmt: skip
         reason = guard.breach(table, row)
         if reason is not None:
             self._end_for(worker, child, reason)
-        elif worker.state == "running" and time.monotonic() - worker.began > worker.backoff.healthy:
+        else:
+            self._note_health(worker, guard)
+
+    def _note_health(self, worker: Kept, guard: Guard) -> None:
+        if worker.state == "running" and time.monotonic() - worker.began > worker.backoff.healthy:
             guard.settled()
 
     def _end_for(self, worker: Kept, child: Child | ForkedChild, reason: str) -> None:
@@ -479,23 +535,3 @@ class Supervisor:
         worker.ended_because = reason
         child.signal(signal.SIGUSR1)  # writes to the log what it was doing
         asyncio.get_running_loop().call_later(0.2, _kill_if_same, worker, child)
-
-
-async def _told(descriptor: int, seconds: float) -> bool:
-    """Whether a byte comes within so many seconds; the other end may close without one."""
-    loop, heard = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(descriptor, heard.set)
-    try:
-        await asyncio.wait_for(heard.wait(), seconds)
-        return bool(os.read(descriptor, 1))
-    except TimeoutError:
-        return False
-    finally:
-        loop.remove_reader(descriptor)
-
-
-async def _pause(wake: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(wake.wait(), seconds)
-    except TimeoutError:
-        return

@@ -24,7 +24,7 @@ from retaild.config.sections import PluginInstance
 from retaild.config.settings import MANY_PLUGINS, Settings
 from retaild.runtime.component import ISOLATED_KINDS
 from retaild.runtime.listening import LISTEN_VARIABLE
-from retaild.runtime.supervisor import WorkerPlan, plan_worker
+from retaild.runtime.plans import WorkerPlan, hosting_of, plan_worker
 from retaild.runtime.worker_kinds import ENTRIES
 
 #: Kinds that run in processes, and the daemon's own things.
@@ -139,7 +139,8 @@ class Basis:
 
     def _worker(self, kind: str, entry: str, facts: dict[KeyPath, Any]) -> WorkerPlan:
         stated = None if ENTRIES.get(kind) == entry else entry
-        plan = plan_worker(kind, self.data, self.config, stated)
+        hosting = hosting_of(kind, self.settings)
+        plan = plan_worker(kind, self.data, self.config, stated, hosting)
         plan = replace(plan, fingerprint=fingerprint({kind}, "", facts))
         if kind == "serve" and self.listening is not None:
             told = ((LISTEN_VARIABLE, str(self.listening)),)

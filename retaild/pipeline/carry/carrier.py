@@ -90,11 +90,17 @@ class Carrier:
         self._read_at = 0.0
 
     def open(self, bus: Bus) -> StreamProgress:
-        """Learn from the lake how far it is. Raises LakeAheadError."""
+        """Learn from the lake how far it is. Raises LakeAheadError, LakeWriteError.
+
+        After the latter it may be opened again.
+        """
         self._bus = bus
-        self._sql = Sql(self._context.threads)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="bronze")
-        self._load()
+        self._sql = self._sql or Sql(self._context.threads)
+        self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="bronze")
+        try:
+            self._load()
+        except (DeltaError, OSError) as error:
+            raise LakeWriteError(error) from error
         return self._done
 
     def step(self, read: Read) -> StreamProgress:

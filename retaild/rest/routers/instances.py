@@ -13,7 +13,9 @@ from retaild.rest.instances_data import InstancesData
 from retaild.rest.parameters import Name
 from retaild.runtime.access.permissions import Permission
 
-_Kind = Annotated[Literal["source", "alert", "identity", "service"], Path(description="Of plugin.")]
+_Kind = Annotated[
+    Literal["source", "alert", "identity", "service", "stream"], Path(description="Of plugin.")
+]
 #: What only lets it go on; the rest takes something away from the shop.
 _OPERATED: Mapping[str, str] = {
     "resume": "Let it out of quarantine; it goes on where it stopped.",
@@ -31,7 +33,7 @@ def router(data: InstancesData) -> APIRouter:
 
     @routes.get("/instances", response_model=schemas.Instances)
     async def instances() -> dict[str, Any]:
-        """Every configured instance with a process of its own; those that are held first."""
+        """Every configured instance that can be held back; those that are come first."""
         return {"instances": await data.instances()}
 
     for action, text in _OPERATED.items():

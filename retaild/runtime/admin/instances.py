@@ -10,7 +10,7 @@ from retaild.runtime import control, logs
 from retaild.runtime.access.audit import note
 from retaild.runtime.access.caller import current_caller
 from retaild.runtime.admin.overview import workers
-from retaild.runtime.component import ISOLATED_KINDS, process_name
+from retaild.runtime.component import HELD_KINDS, process_name
 from retaild.runtime.instances import Held, InstanceStore
 from retaild.runtime.state import Row, State
 
@@ -20,12 +20,12 @@ FAILURES = 5
 
 
 def instances(data: DataDir, settings: Settings, state: State) -> list[dict[str, Any]]:
-    """Every configured instance that runs in a process of its own; those held come first."""
+    """Every configured instance that can be held back; those that are come first."""
     store = InstanceStore(state)
     held, running = store.all(), {row["name"]: row for row in workers(state)}
     found = []
     for kind, name, instance in settings.instances():
-        if kind in ISOLATED_KINDS:
+        if kind in HELD_KINDS:
             process = process_name(kind, name)
             found.append({
                 "kind": kind, "name": name, "process": process, "plugin": instance.plugin,

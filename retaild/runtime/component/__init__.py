@@ -23,11 +23,21 @@ RUNNERS = {
     "service": "retaild.runtime.component.service:run",
 }
 ISOLATED_KINDS = tuple(RUNNERS)
+#: Kinds whose one plugin is the work of a worker, which has the kind's name.
+HOSTED_KINDS = ("stream",)
+#: Kinds whose instances can be held back: by people, or in quarantine.
+HELD_KINDS = (*ISOLATED_KINDS, *HOSTED_KINDS)
 
 
 def process_name(kind: str, instance: str) -> str:
     """Name of the instance's process in the state, in logs and on the command line."""
-    return f"{kind}.{instance}"
+    return kind if kind in HOSTED_KINDS else f"{kind}.{instance}"
+
+
+def instance_of(process: str) -> tuple[str, str]:
+    """(kind, instance) of what has such a process name."""
+    kind, _, instance = process.partition(".")
+    return kind, instance or kind
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from retaild.runtime.priority import COMPONENT, give_way
+from retaild.runtime.priority import COMPONENT, give_way, go_first
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -94,8 +94,7 @@ def _connect_streams(log: int) -> None:
 def _limit(memory_mib: int) -> None:
     # Doors, log and answers come before sources and sinks.
     give_way(COMPONENT)
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+    go_first(OOM_SCORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The watch ends what takes more than its limit; this stops what is faster than the watch.
     # The kernel counts reserved memory too, hence the distance.

@@ -1,8 +1,9 @@
-"""One component instance over all its processes: may it start, did it behave, what follows now."""
+"""One plugin instance over all its processes: may it start, did it behave, what follows now."""
 
 from __future__ import annotations
 
 import logging
+import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -10,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from retaild.runtime.alerts import raise_alert, resolve_alert
-from retaild.runtime.component.exits import EXIT_CONFIG, EXIT_TEMPORARY
+from retaild.runtime.component.exits import EXIT_CONFIG, EXIT_TEMPORARY, EXIT_TOLD
 from retaild.runtime.instances import HOST, Held, InstanceStore
 from retaild.runtime.isolation.family import Table
 from retaild.runtime.isolation.server import ForkedChild, ForkServer
 from retaild.runtime.isolation.watch import Watch
-from retaild.runtime.plans import Isolated, WorkerPlan
+from retaild.runtime.plans import Hosting, Isolated, WorkerPlan
 from retaild.runtime.state import Row
 
 _log = logging.getLogger(__name__)
@@ -31,12 +32,10 @@ class Guard:
     """Used by the supervisor, in its loop."""
 
     plan: WorkerPlan
-    how: Isolated
+    how: Isolated | Hosting
     store: InstanceStore
-    server: ForkServer
     #: It was open once since this plan is in force.
     opened: bool = False
-    watch: Watch | None = None
     #: Left out by `startup = "ignore"`, until somebody asks for it.
     left_out: bool = False
     reason: str = ""
@@ -48,7 +47,7 @@ class Guard:
 
     @property
     def _id(self) -> tuple[str, str]:
-        return self.plan.kind, self.how.order.instance
+        return self.plan.kind, self.how.instance
 
     def held(self) -> Held:
         """Its standing; a state that cannot be read holds nobody."""
@@ -92,28 +91,6 @@ class Guard:
         cause: Literal["config", "failures"] = "config" if held.cause == "config" else "failures"
         self._quarantine(held.reason, cause, list(held.lines))
 
-    async def spawn(self, ready: Callable[[], None]) -> ForkedChild:
-        """Raises OSError."""
-
-        self.watch = None
-
-        def opened() -> None:
-            self.opened = True
-            if self.watch is not None:
-                self.watch.open()
-            ready()
-
-        rate = self.how.limits.log_bytes_per_second
-        child = await self.server.fork(self.how.order, rate, opened)
-        # Now, not before: the server may have been preloading still.
-        self.watch = Watch(child.pid, self.how.limits)
-        return child
-
-    def breach(self, table: Table, row: Row) -> str | None:
-        if self.watch is None:
-            return None
-        return self.watch.breach(table, row["beat"], row["figures"])
-
     def settled(self) -> None:
         """It works: what it depends on is there."""
         self._unreachable_since = None
@@ -121,9 +98,9 @@ class Guard:
             self._told = False
             self._try(lambda: resolve_alert(self.store.state, self._key))
 
-    def after(self, code: int, reason: str, lines: list[str]) -> Next:
-        """What to do with one that ended by itself, or was ended for a breach."""
-        self.watch, self.reason, self._judged = None, reason, True
+    def after(self, code: int, reason: str, lines: list[str], *, breach: bool) -> Next:
+        """What to do with one that ended by itself, or was ended by us for a breach."""
+        self.reason, self._judged = reason, True
         if code == EXIT_TEMPORARY:
             self._unreachable(reason)
         if not self.opened and self.how.startup == "error":
@@ -168,3 +145,64 @@ class Guard:
         except sqlite3.Error as error:  # a full disk must not end the supervision
             _log.error("cannot write down what became of %s: %s", self.plan.name, error)
             return None
+
+
+@dataclass(kw_only=True)
+class ComponentGuard(Guard):
+    """Of a component, which has a process of its own."""
+
+    how: Isolated
+    server: ForkServer
+    watch: Watch | None = None
+
+    async def spawn(self, ready: Callable[[], None]) -> ForkedChild:
+        """Raises OSError."""
+
+        self.watch = None
+
+        def opened() -> None:
+            self.opened = True
+            if self.watch is not None:
+                self.watch.open()
+            ready()
+
+        rate = self.how.limits.log_bytes_per_second
+        child = await self.server.fork(self.how.order, rate, opened)
+        # Now, not before: the server may have been preloading still.
+        self.watch = Watch(child.pid, self.how.limits)
+        return child
+
+    def breach(self, table: Table, row: Row) -> str | None:
+        if self.watch is None:
+            return None
+        return self.watch.breach(table, row["beat"], row["figures"])
+
+    def after(self, code: int, reason: str, lines: list[str], *, breach: bool) -> Next:
+        self.watch = None
+        return super().after(code, reason, lines, breach=breach)
+
+
+@dataclass
+class HostGuard(Guard):
+    """Of a worker whose work a plugin is.
+
+    Without it nothing goes on behind it, so it is held only for what a plugin does wrong: it
+    crashed, raised what nobody foresaw, hung, or took too much. What it says in words (an engine or
+    a broker that is away, a disk that is full, a password, a lake older than its log) others mend,
+    and then it shall go on by itself; so shall one that was killed from outside, by a person or by
+    the kernel for want of memory.
+    """
+
+    def after(self, code: int, reason: str, lines: list[str], *, breach: bool) -> Next:
+        if code in (EXIT_CONFIG, EXIT_TOLD) or (code == -signal.SIGKILL and not breach):
+            return "retry"
+        return super().after(code, reason, lines, breach=breach)
+
+
+def guard_of(plan: WorkerPlan, store: InstanceStore, server: ForkServer) -> Guard | None:
+    """None: what ends is started again, whatever it did."""
+    if plan.isolated is not None:
+        return ComponentGuard(plan=plan, how=plan.isolated, store=store, server=server)
+    if plan.hosting is not None and plan.hosting.quarantines:
+        return HostGuard(plan, plan.hosting, store)
+    return None

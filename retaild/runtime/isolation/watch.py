@@ -20,48 +20,17 @@ MAX_ZOMBIES = 512
 
 
 @dataclass
-class Watch:
-    """Looks at one process of a component, from its start to its end."""
+class Bounds:
+    """What one process and its children may take, from its start to its end."""
 
     pid: int
     limits: LimitsSection
-    opened: bool = False
     memory_bytes: int = 0
     processes: int = 1
-    idle: bool = False
-    _beat: float | None = None
-    _beat_seen: float = field(default_factory=time.monotonic)
-    _figures: Any = None
-    _cpu: float = 0.0
-    _wanted: float = 0.0
-    _cpu_since: float = field(default_factory=time.monotonic)
-    _progress: bool = False
 
-    def breach(self, table: family.Table, beat: float | None, figures: Any) -> str | None:
+    def excess(self, look: family.Look) -> str | None:
         """Why it must end, in a sentence; None if all is well."""
-        look = table.look(self.pid)
-        now = time.monotonic()
-        self._note(beat, figures, now)
-        self._mind_processor(look, now)
-        return self._hung(now) or self._too_many(look) or self._too_much(look)
-
-    def _note(self, beat: float | None, figures: Any, now: float) -> None:
-        """Its clock is compared with nothing: what counts is that the beat changes."""
-        if beat != self._beat:
-            self._beat, self._beat_seen = beat, now
-        if figures != self._figures:
-            self._figures, self._progress = figures, True
-
-    def open(self) -> None:
-        self.opened, self._beat_seen = True, time.monotonic()
-
-    def _hung(self, now: float) -> str | None:
-        silent = now - self._beat_seen
-        if not self.opened:
-            allowed = self.limits.open_seconds
-            return f"it was not open after {allowed:g} s" if silent > allowed else None
-        allowed = self.limits.hung_seconds
-        return f"it hung: a call took longer than {allowed:g} s" if silent > allowed else None
+        return self._too_many(look) or self._too_much(look)
 
     def _too_many(self, look: family.Look) -> str | None:
         self.processes = len(look.processes)
@@ -81,6 +50,47 @@ class Watch:
             used = self.memory_bytes / _MIB
             return f"it used {used:.0f} MiB of memory, {self.limits.memory_mib} MiB are allowed"
         return None
+
+
+@dataclass
+class Watch(Bounds):
+    """Looks at one process of a component, from its start to its end."""
+
+    opened: bool = False
+    idle: bool = False
+    _beat: float | None = None
+    _beat_seen: float = field(default_factory=time.monotonic)
+    _figures: Any = None
+    _cpu: float = 0.0
+    _wanted: float = 0.0
+    _cpu_since: float = field(default_factory=time.monotonic)
+    _progress: bool = False
+
+    def breach(self, table: family.Table, beat: float | None, figures: Any) -> str | None:
+        """Why it must end, in a sentence; None if all is well."""
+        look = table.look(self.pid)
+        now = time.monotonic()
+        self._note(beat, figures, now)
+        self._mind_processor(look, now)
+        return self._hung(now) or self.excess(look)
+
+    def _note(self, beat: float | None, figures: Any, now: float) -> None:
+        """Its clock is compared with nothing: what counts is that the beat changes."""
+        if beat != self._beat:
+            self._beat, self._beat_seen = beat, now
+        if figures != self._figures:
+            self._figures, self._progress = figures, True
+
+    def open(self) -> None:
+        self.opened, self._beat_seen = True, time.monotonic()
+
+    def _hung(self, now: float) -> str | None:
+        silent = now - self._beat_seen
+        if not self.opened:
+            allowed = self.limits.open_seconds
+            return f"it was not open after {allowed:g} s" if silent > allowed else None
+        allowed = self.limits.hung_seconds
+        return f"it hung: a call took longer than {allowed:g} s" if silent > allowed else None
 
     def _mind_processor(self, look: family.Look, now: float) -> None:
         passed = now - self._cpu_since

@@ -19,17 +19,20 @@ from retaild.runtime.instances import InstanceStore
 from retaild.runtime.state import State
 
 WILD = Path(__file__).parent / "wild"
-_METADATA = "Metadata-Version: 2.1\nName: retaild-wild\nVersion: 1.0\n"
-_ENTRIES = "[retaild.plugins]\nwild = retaild_wild\n"
+#: Distribution -> its module.
+_DISTRIBUTIONS = {"wild": "retaild_wild", "wild-engines": "retaild_wild_engines"}
 
 
 def installed(folder: Path) -> list[Path]:
-    """What to put on PYTHONPATH, so that the plugin counts as installed beside the host."""
-    facts = folder / "site" / "retaild_wild-1.0.dist-info"
-    facts.mkdir(parents=True)
-    (facts / "METADATA").write_text(_METADATA)
-    (facts / "entry_points.txt").write_text(_ENTRIES)
-    return [facts.parent, WILD]
+    """What to put on PYTHONPATH, so that the plugins count as installed beside the host."""
+    site = folder / "site"
+    for name, module in _DISTRIBUTIONS.items():
+        facts = site / f"{module}-1.0.dist-info"
+        facts.mkdir(parents=True)
+        metadata = f"Metadata-Version: 2.1\nName: retaild-{name}\nVersion: 1.0\n"
+        (facts / "METADATA").write_text(metadata)
+        (facts / "entry_points.txt").write_text(f"[retaild.plugins]\n{name} = {module}\n")
+    return [site, WILD]
 
 
 def eventually(condition: Any, seconds: float = 30.0) -> Any:

@@ -11,18 +11,23 @@ from retaild.runtime.alerts.conditions.watched import Watched
 #: So many restarts in so many seconds are over and over.
 RESTARTS = 3
 RESTART_SECONDS = 600.0
+#: States of a worker that somebody, or the host, holds back.
+_HELD = ("disabled", "quarantined")
 
 
 @dataclass
 class Restarts:
-    """Workers of the host; components have their own count, which ends in quarantine."""
+    """Workers of the host; components have their own count, which ends in quarantine.
+
+    One that is held back is not started again: another alert tells of that.
+    """
 
     source: str = "worker"
     _watched: Watched = field(default_factory=lambda: Watched(RESTART_SECONDS))
 
     def look(self, facts: Facts) -> Iterator[Finding]:
         for row in facts.state.workers():
-            if "." in row["name"]:
+            if "." in row["name"] or row["state"] in _HELD:
                 continue
             times = self._watched.growth(row["name"], float(row["restarts"] or 0), facts.now)
             if times >= RESTARTS:

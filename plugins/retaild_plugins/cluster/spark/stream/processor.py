@@ -66,7 +66,9 @@ class SparkProcessor:
         self._sound = False
 
     def open(self, bus: Bus) -> StreamProgress:
-        """Raises ConfigError unless the log is in Kafka, and LakeAheadError."""
+        """Raises ConfigError unless the log is in Kafka, LakeAheadError, and LakeWriteError, after
+        which it may be opened again.
+        """
         if not isinstance(bus, TopicBacked):
             raise ConfigError(
                 "Spark reads the log from Kafka itself, but this log is not in Kafka.",
@@ -74,8 +76,12 @@ class SparkProcessor:
             )
         self._bus, self._topic = bus, bus.topic()
         self._context.state_dir.mkdir(parents=True, exist_ok=True)
-        self._session = SESSIONS.acquire(self._config, self._context)
-        self._load()
+        if self._session is None:
+            self._session = SESSIONS.acquire(self._config, self._context)
+        try:
+            self._load()
+        except _spark_errors() as error:
+            raise LakeWriteError(error) from error
         return self._done
 
     def step(self) -> StreamProgress:
