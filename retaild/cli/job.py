@@ -108,7 +108,9 @@ def _tell_run(run: dict[str, Any]) -> None:
     facts: list[tuple[str, Any]] = [(key, run[key]) for key in ("id", "job", "state", "trigger")]
     if run["arguments"]:
         facts += [(f"argument {key}", value) for key, value in run["arguments"].items()]
-    facts += [("took", _took(run)), ("error", run["error"]), ("said", _said({**run, "error": ""}))]
+    facts += [("took", _took(run)), ("error", run["error"])]
+    if not run["result"]:  # which says it in full
+        facts += [("said", _said({**run, "error": ""}))]
     print_facts([(name, value) for name, value in facts if value not in (None, "")])
     if run["result"]:
         click.echo()
