@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from retaild.cli.plugin_new.render import KINDS
+from retaild.host.registry import KINDS as HOST_KINDS
 
 Ctl = Callable[..., Any]
 BIN = Path(sys.executable).parent
@@ -34,6 +35,10 @@ def test_a_project_is_written_and_its_next_steps_told(ctl: Ctl, shop: Path) -> N
         (folder / "pyproject.toml").read_text()
     )
     assert not [p for p in folder.rglob("*") if p.is_file() and "%%" in p.read_text()]
+
+
+def test_every_kind_of_plugin_has_a_template() -> None:
+    assert set(KINDS) == set(HOST_KINDS)
 
 
 @pytest.mark.parametrize(

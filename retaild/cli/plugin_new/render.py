@@ -46,6 +46,11 @@ KINDS = {
     "bus": Kind(
         "Bus", "retaild_buses", "bus", "Bus", "A durable log in one SQLite file; needs no server.",
     ),
+    "stream": Kind(
+        "StreamProcessor", "retaild_stream_processors", "processor", "Processor",
+        "Carries the log into the lake, exactly once, a micro-batch at a time.",
+        ('supports=frozenset({"Map", "Filter", "Dedup", "Window", "Emit"})',),
+    ),
     "batch": Kind(
         "BatchEngine", "retaild_batch_engines", "engine", "Engine",
         "Runs the gold layer's SQL on DuckDB.", ('dialect="duckdb"',), ("duckdb>=1.4",),
