@@ -21,11 +21,10 @@ OTHERS = frozenset({"redis", "elasticsearch", "mllib"})
 
 
 #: Spark needs minutes of two busy cores for what Flink carries in seconds.
-ENGINES = ["flink", pytest.param("spark", marks=pytest.mark.slow)]
 PATIENCE = 400.0
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=["flink", "spark"])
 def house(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
     online_retail: Path, programs: None,
