@@ -22,6 +22,8 @@ from .house import House, Till, wait_for
 
 pytestmark = pytest.mark.timeout(400)
 
+#: Spark needs minutes of two busy cores for what Flink carries in seconds.
+PATIENCE = 400.0
 #: Servers that have nothing to do with the way of the log into the lake.
 OTHERS = frozenset({"redis", "elasticsearch", "mllib"})
 
@@ -30,7 +32,7 @@ OTHERS = frozenset({"redis", "elasticsearch", "mllib"})
 def test_from_the_edge_to_the_appliance_and_there_to_flink(
     tmp_path: Path, online_retail: Path, programs: None, first: str
 ) -> None:
-    house = House(tmp_path, online_retail, 24, profile="edge")
+    house = House(tmp_path, online_retail, 24, profile="edge", patience=PATIENCE)
     try:
         house.start()
         house.settle(busy(house, "edge"))
@@ -66,7 +68,7 @@ def busy(house: House, name: str) -> Till:
     """A till that posts, and the next export in silver."""
     till = house.till(name)
     house.bring_export()
-    wait_for(lambda: house.count("silver.sale") >= house.lines, "the export was in silver")
+    house.wait_for(lambda: house.count("silver.sale") >= house.lines, "the export was in silver")
     return till
 
 
