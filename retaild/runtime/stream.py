@@ -84,6 +84,10 @@ class StreamWorker:
         self._meter.rows = progress.rows
         _log.info("the lake has the log up to entry %d (%d rows)", progress.offset, progress.rows)
         self._tell(progress)
+        with suppress(sqlite3.Error):
+            # That it is open, now: the first step may hold up every thread of this process.
+            context = self.context
+            context.heart.flush(lambda figures: context.state.beat(context.name, figures))
         return progress
 
     def _persistently(self, work: Callable[[], StreamProgress]) -> StreamProgress | None:
