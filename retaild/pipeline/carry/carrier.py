@@ -9,9 +9,9 @@ leaves out what it has.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
@@ -19,11 +19,13 @@ from deltalake.exceptions import DeltaError
 from retaild.api import BuildContext, Bus, Lake, RetaildError, StreamProgress
 from retaild.api.errors import TransientError
 from retaild.pipeline.carry.family import FamilyStream
+from retaild.pipeline.carry.given import WindowCounts
 from retaild.pipeline.carry.sql import Sql
 from retaild.pipeline.entries import MicroBatch
 from retaild.pipeline.letters import letter_table
 from retaild.pipeline.stream_table import StreamTable
 from retaild.pipeline.streams import PROGRESS_TABLE, stream_pipelines
+from retaild.pipeline.window_values import WindowValue
 
 _DEAD = "dead_letter"
 
@@ -61,12 +63,14 @@ class LakeWriteError(TransientError):
 class Piece:
     """Events of the log from where one asked up to `until`, an offset; `rows` of the log by then.
 
-    It may hold rows of before, which are left out.
+    It may hold rows of before, which are left out. `windows`: family -> what the engine says that
+    its windows come to, whatever it knows of them.
     """
 
     batch: MicroBatch
     until: int
     rows: int
+    windows: Mapping[str, Sequence[WindowValue]] = field(default_factory=dict)
 
 
 #: Events from a log offset on, at most some of them; None while there are none.
@@ -74,10 +78,14 @@ Read = Callable[[int], Piece | None]
 
 
 class Carrier:
-    """The lake's side of a stream processor. `open`, then `step` again and again, then `close`."""
+    """The lake's side of a stream processor. `open`, then `step` again and again, then `close`.
 
-    def __init__(self, context: BuildContext, batch_rows: int) -> None:
-        self._context, self._batch_rows = context, batch_rows
+    `given`: its pieces have windows' values.
+    """
+
+    def __init__(self, context: BuildContext, batch_rows: int, given: bool = False) -> None:
+        self._context, self._batch_rows, self._given = context, batch_rows, given
+        self._counted = WindowCounts()
         self._lake = Lake(context.lake_dir)
         self._bus: Bus | None = None
         self._sql: Sql | None = None
@@ -123,6 +131,15 @@ class Carrier:
             raise LakeWriteError(error) from error
         return StreamProgress(self._done.offset, self._done.rows, written, duplicates)
 
+    def window_counts(self) -> WindowCounts:
+        """Windows written so far with the engine's value, and with one computed here."""
+        total = WindowCounts(self._counted.given, self._counted.computed)
+        for family in self._families.values():
+            counts = family.window_counts()
+            total.given += counts.given
+            total.computed += counts.computed
+        return total
+
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
@@ -134,8 +151,9 @@ class Carrier:
         """Learn from the lake how far it is; also after a failed step."""
         assert self._bus is not None
         assert self._sql is not None
+        self._counted = self.window_counts()
         self._families = {
-            name: FamilyStream(pipeline, self._lake, self._sql)
+            name: FamilyStream(pipeline, self._lake, self._sql, self._given)
             for name, pipeline in stream_pipelines().items()
         }
         for family in self._families.values():
@@ -162,6 +180,8 @@ class Carrier:
             if rows is not None and rows.num_rows:
                 counts = self._families[name].write_silver(rows, batch.letters, piece.until)
                 written, duplicates = written + counts[0], duplicates + counts[1]
+        for name, values in piece.windows.items():
+            self._families[name].give_windows(values)
         self._ahead = StreamProgress(piece.until, piece.rows)
         return written, duplicates
 

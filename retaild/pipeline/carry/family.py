@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -9,20 +10,25 @@ import pyarrow.compute as pc
 
 from retaild.api import Lake
 from retaild.pipeline.carry.dedup import Deduplicator, Fresh
+from retaild.pipeline.carry.given import WindowCounts
 from retaild.pipeline.carry.sql import Sql
 from retaild.pipeline.carry.windows import WindowPart
 from retaild.pipeline.letters import Letter
 from retaild.pipeline.steps import Dedup, Emit, Filter, Map, StreamPipeline
 from retaild.pipeline.stream_table import StreamTable
 from retaild.pipeline.streams import bronze_schema, silver_schemas
+from retaild.pipeline.window_values import WindowValue
 
 _TIME = "event_time"
 
 
 class FamilyStream:
-    """Bronze, silver and windows of one family: Map and Filter, then Dedup, then Emit, Window."""
+    """Bronze, silver and windows of one family: Map and Filter, then Dedup, then Emit, Window.
 
-    def __init__(self, pipeline: StreamPipeline, lake: Lake, sql: Sql) -> None:
+    With `given`, an engine computes windows, too: `give_windows` takes what it says.
+    """
+
+    def __init__(self, pipeline: StreamPipeline, lake: Lake, sql: Sql, given: bool = False) -> None:
         self._family, self._lake, self._sql = pipeline.family, lake, sql
         self._stateless = [step for step in pipeline.rows() if isinstance(step, Map | Filter)]
         self._bronze = StreamTable(
@@ -35,12 +41,14 @@ class FamilyStream:
         self._due_bronze: list[pa.Table] = []
         #: (rows silver has got, rows it had before a crash) of each micro-batch.
         self._due_windows: list[tuple[pa.Table, pa.Table]] = []
+        self._given: list[WindowValue] = []
         self._windows: WindowPart | None = None
         emit = next((step for step in pipeline.windows() if isinstance(step, Emit)), None)
         if emit is not None:
             schema = silver_schemas()[emit.table]
             target = StreamTable(lake, emit.table, schema, emit.partition_by)
-            self._windows = WindowPart(pipeline.windows(), self._silver, target, sql)
+            key = keys[0] if given and keys else None
+            self._windows = WindowPart(pipeline.windows(), self._silver, target, sql, key)
 
     def load(self) -> None:
         """Learn what the tables hold."""
@@ -80,8 +88,17 @@ class FamilyStream:
         """Bring the windows of the rows that are due up to date."""
         if self._due_windows and self._windows:
             written, replayed = zip(*self._due_windows, strict=True)
-            self._windows.carry(pa.concat_tables(written), pa.concat_tables(replayed), until)
-        self._due_windows = []
+            rows, there = pa.concat_tables(written), pa.concat_tables(replayed)
+            self._windows.carry(rows, there, until, self._given)
+        self._due_windows, self._given = [], []
+
+    def give_windows(self, values: Sequence[WindowValue]) -> None:
+        """What an engine says that windows come to with rows that are due, or will be next."""
+        self._given += values
+
+    def window_counts(self) -> WindowCounts:
+        """Of the windows written since this was made."""
+        return self._windows.counts if self._windows else WindowCounts()
 
     def _clean(self, rows: pa.Table, letters: list[Letter]) -> pa.Table:
         for step in self._stateless:

@@ -10,16 +10,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from retaild_plugins.cluster.flink.processor import FlinkProcessor
 from retaild_plugins.streams.embedded.config import EmbeddedStreamConfig
 from retaild_plugins.streams.embedded.processor import EmbeddedProcessor
 
 from retaild.api import Bus, Entry, Lake, StreamProcessor, TransientError
+from retaild.events import Sale
 from retaild.pipeline.streams import carried_offset
 from retaild.testing.memory_bus import MemoryBus
 from retaild.testing.stream import (
+    HOUR,
     NINE,
     OpenStream,
     StreamConformance,
@@ -98,6 +102,123 @@ def test_engines_carry_on_where_the_other_stopped(
         assert lake.dataset(name).schema.types == alone.dataset(name).schema.types
         assert rows(lake, name, *columns) == rows(alone, name, *columns)
     assert len(rows(lake, "silver.sale", "event_id")) == 5
+
+
+# -- windows ---------------------------------------------------------------------------------------
+
+
+def test_windows_of_ordinary_traffic_are_flinks(cluster: Cluster, lake: Lake, bus: Bus) -> None:
+    """Two shops, three hours, batch after batch; a repeat and a return are ordinary, too."""
+    with closing(cluster.stream(lake.root, bus)) as stream:
+        for number, hour in enumerate((0, 0, 1, 1, 2, 1)):
+            at = NINE + hour * HOUR + timedelta(minutes=number)
+            batch = [
+                sale(f"a{number}", at, receipt_id=f"R{number // 2}", quantity="2.5"),
+                sale(f"b{number}", at, receipt_id=f"R{number // 2}", unit_price="0.25"),
+                sale(f"c{number}", at, store="north", quantity="-1", line_type="return"),
+            ]
+            bus.append([entry(*batch), entry(batch[0], codec="arrow")])
+            carry(stream, bus)
+        counts = stream.windows
+    assert hours(lake) == [
+        ("main", 9, 1, 4, "7.000", "5.5000"),
+        ("main", 10, 2, 6, "10.500", "8.2500"),
+        ("main", 11, 1, 2, "3.500", "2.7500"),
+        ("north", 9, 1, 2, "-2.000", "-2.0000"),
+        ("north", 10, 1, 3, "-3.000", "-3.0000"),
+        ("north", 11, 1, 1, "-1.000", "-1.0000"),
+    ]
+    assert (counts.given, counts.computed) == (12, 0)
+
+
+def test_windows_that_flink_cannot_know_are_mended_from_the_tables(
+    cluster: Cluster, lake: Lake, bus: Bus
+) -> None:
+    """(given, computed) after each batch."""
+    told: list[tuple[int, int]] = []
+
+    def carried(stream: FlinkProcessor, *batch: Sale) -> None:
+        before = stream.windows
+        bus.append([entry(*batch)])
+        carry(stream, bus)
+        now = stream.windows
+        told.append((now.given - before.given, now.computed - before.computed))
+
+    with closing(cluster.stream(lake.root, bus)) as stream:
+        carried(stream, sale("a"), sale("b", NINE + HOUR))
+        # The same event in another hour: silver has it, for Flink it is a new one there.
+        carried(stream, sale("a", NINE + HOUR), sale("c", NINE + HOUR))
+        carried(stream, sale("d", NINE + 40 * 24 * HOUR))
+        time.sleep(1.0)  # Flink's watermark follows
+        # Flink's window of nine o'clock has ended, with its allowed lateness.
+        carried(stream, sale("e", NINE))
+    with closing(cluster.stream(lake.root, bus)) as stream:  # a new job knows no rows of before
+        carried(stream, sale("f", NINE + 40 * 24 * HOUR), sale("g", NINE + 41 * 24 * HOUR))
+        carried(stream, sale("h", NINE + 41 * 24 * HOUR))
+    assert told == [(2, 0), (0, 1), (1, 0), (0, 1), (1, 1), (1, 0)]
+    assert hours(lake) == [
+        ("main", 9, 1, 2, "2.000", "2.0000"),
+        ("main", 10, 1, 2, "2.000", "2.0000"),
+        ("main", 9 + 40 * 24, 1, 2, "2.000", "2.0000"),
+        ("main", 9 + 41 * 24, 1, 2, "2.000", "2.0000"),
+    ]
+
+
+def traffic(bus: Bus, numbers: range) -> None:
+    """Of ten hours of two shops, with repeats, returns, bad rows, and what comes days late."""
+    for number in numbers:
+        at = NINE + number * timedelta(minutes=2)
+        batch = [
+            sale(
+                f"{number}-{i}", at + i * timedelta(seconds=7), receipt_id=f"{number}-{i // 3}",
+                store="north" if i % 3 else "main", unit_price=f"{i}.37",
+                quantity="-1" if i % 7 == 6 else "1.5",
+                line_type="return" if i % 7 == 6 else "sale",
+            )
+            for i in range(20)
+        ]  # fmt: skip
+        if number % 10 == 9:
+            batch.append(sale(f"{number - 9}-0", at, store="north"))
+        if number % 40 == 39:
+            batch.append(sale(f"late-{number}", NINE - 3 * 24 * HOUR))
+        bus.append([entry(*batch)])
+        if number % 50 == 49:
+            bus.append([Entry("sale", "json", 1, b"{")])
+        time.sleep(0.02)
+
+
+def test_windows_over_a_killed_taskmanager_are_those_of_the_embedded_processor(
+    cluster: Cluster, lake: Lake, bus: Bus, tmp_path: Path
+) -> None:
+    writer = threading.Thread(target=traffic, args=(bus, range(150, 300)))
+    given: list[int] = []
+
+    with closing(cluster.stream(lake.root, bus)) as stream:
+
+        def kill(_: int) -> None:
+            if not given and bus.end().offset > 230:
+                given.append(stream.windows.given)
+                os.kill(cluster.keeper.pids["taskmanager"], signal.SIGKILL)
+
+        traffic(bus, range(150))
+        persist(stream, bus, lambda _: None)
+        writer.start()
+        persist(stream, bus, kill)
+        writer.join()
+        persist(stream, bus, kill)
+        counts = stream.windows
+    assert 0 < given[0] < counts.given
+    assert counts.computed > 0
+    alone = Lake(tmp_path / "alone" / "lake")
+    with closing(embedded(alone.root, bus, cluster)) as stream:
+        carry(stream, bus)
+    for name in ("silver.sale", "silver.sale_window_hour", "bronze.sale", "silver.dead_letter"):
+        columns = [c for c in alone.dataset(name).schema.names if c != "ingested_at"]
+        assert rows(lake, name, *columns) == rows(alone, name, *columns)
+    # Ten hours and the late one of two days before, by hand: 300 entries of 20, seven of them late.
+    found = hours(lake)
+    assert sum(lines for _, _, _, lines, _, _ in found) == 300 * 20 + 7
+    assert [(store, hour) for store, hour, *_ in found if hour < 9] == [("main", 9 - 72)]
 
 
 # -- faults ----------------------------------------------------------------------------------------

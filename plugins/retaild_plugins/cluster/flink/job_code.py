@@ -12,7 +12,14 @@ import retaild.pipeline
 
 _HERE = Path(__file__).parent
 #: Modules of this plugin that the job imports; its other ones run in the worker only.
-_OWN = ("job.py", "staged.py")
+_OWN = (
+    "job.py",
+    "staged.py",
+    "windows.py",
+    "aggregates.py",
+    "expressions.py",
+    "sql_text.py",
+)
 #: Whole packages, more than the job needs: a job too many costs seconds, an old one wrong rows.
 _PACKAGES = (retaild.api, retaild.events, retaild.pipeline)
 

@@ -1,4 +1,5 @@
-"""The stream processor: Flink reads, decodes and checks; this side carries that into the lake."""
+"""The stream processor: Flink reads, decodes, checks and computes windows; this side carries that
+into the lake, and mends the windows that Flink cannot know all rows of."""
 
 from __future__ import annotations
 
@@ -9,10 +10,13 @@ from contextlib import suppress
 from retaild.api import BuildContext, Bus, ConfigError, StreamProgress, TransientError
 from retaild.api.bus import TopicBacked
 from retaild.pipeline.carry.carrier import Carrier, Piece
+from retaild.pipeline.carry.given import WindowCounts
 from retaild_plugins.cluster.flink.config import FlinkStreamConfig
 from retaild_plugins.cluster.flink.rest import FlinkRest
 from retaild_plugins.cluster.flink.runner import Run, Runner, Submission
+from retaild_plugins.cluster.flink.sql_text import NotLoweredError
 from retaild_plugins.cluster.flink.staging import GapError, Staging
+from retaild_plugins.cluster.flink.windows import flink_windows
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +24,8 @@ _log = logging.getLogger(__name__)
 _ASK_SECONDS = 2.0
 #: A step that finds nothing although the log holds more waits so long for Flink.
 _WAIT_SECONDS = 0.02
+#: How many windows were Flink's is told so often (seconds) at most.
+_TELL_SECONDS = 60.0
 
 
 class NoTopicError(ConfigError):
@@ -32,15 +38,28 @@ class NoTopicError(ConfigError):
         )
 
 
+class NotLoweredConfigError(ConfigError):
+    key = "flink.not_lowered"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"Flink cannot compute {reason}.",
+            hint='Set [stream] plugin = "embedded", which can.',
+        )
+
+
 class FlinkProcessor:
     """Exactly once: Flink's checkpoints finish files with each entry once, and the lake commits
     the log offset it has got to together with the rows. The offset is the only truth: whatever is
     lost of Flink, of its job or of the files is read again from there.
+
+    A window has Flink's value where that is of the very rows that silver has of it, and is computed
+    from the tables otherwise.
     """
 
     def __init__(self, config: FlinkStreamConfig, context: BuildContext) -> None:
         self._config, self._context = config, context
-        self._carrier = Carrier(context, config.batch_rows)
+        self._carrier = Carrier(context, config.batch_rows, given=True)
         self._rest = FlinkRest(config.url)
         self._bus: Bus | None = None
         self._runner: Runner | None = None
@@ -48,12 +67,20 @@ class FlinkProcessor:
         self._run: Run | None = None
         self._submission: Submission | None = None
         self._done = StreamProgress(0, 0)
-        self._asked = 0.0
+        self._asked = self._told_at = 0.0
+        self._told = WindowCounts()
 
     def open(self, bus: Bus) -> StreamProgress:
-        """Raises NoTopicError. Flink may be away: `step` says so, and goes on when it is there."""
+        """Flink may be away: `step` says so, and goes on when it is there.
+
+        Raises NoTopicError, NotLoweredConfigError.
+        """
         if not isinstance(bus, TopicBacked):
             raise NoTopicError
+        try:
+            flink_windows()
+        except NotLoweredError as error:
+            raise NotLoweredConfigError(str(error)) from error
         self._bus = bus
         self._runner = Runner(self._config, self._context, self._rest, bus.topic())
         self._done = self._carrier.open(bus)
@@ -68,6 +95,7 @@ class FlinkProcessor:
         if self._staging is not None:
             self._staging.forget(progress.offset)
         self._done = progress
+        self._tell_windows()
         return progress
 
     def close(self) -> None:
@@ -85,6 +113,20 @@ class FlinkProcessor:
     def job(self) -> str | None:
         """Flink's id of the job that carries now."""
         return self._run.job if self._run is not None else None
+
+    @property
+    def windows(self) -> WindowCounts:
+        """Windows written since `open`: `given` by Flink, and `computed` from the tables."""
+        return self._carrier.window_counts()
+
+    def _tell_windows(self) -> None:
+        now = time.monotonic()
+        counts = self.windows
+        if counts == self._told or now - self._told_at < _TELL_SECONDS:
+            return
+        given, mended = counts.given - self._told.given, counts.computed - self._told.computed
+        _log.info("windows written: %d with Flink's value, %d from the tables", given, mended)
+        self._told, self._told_at = counts, now
 
     def _find_job(self) -> None:
         """Look after the job that runs; without one, find it or hand one in."""

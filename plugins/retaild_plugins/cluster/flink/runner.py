@@ -23,6 +23,7 @@ from retaild_plugins.cluster.flink import job_code
 from retaild_plugins.cluster.flink.config import FlinkStreamConfig
 from retaild_plugins.cluster.flink.rest import FlinkRest
 from retaild_plugins.cluster.flink.software import python
+from retaild_plugins.cluster.flink.windows import flink_windows
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ STOP_SECONDS = 10.0
 #: What the process that hands in the job prints, its last line the job's id.
 _SAID = "submission.log"
 _MIB = 1024 * 1024
+#: The watermark is so far behind the newest event: tills' clocks and batches differ by as much.
+_OUT_OF_ORDER_MS = 60_000
 #: Flink's connector has Kafka's client under another name.
 _SHADED, _LOGIN = "org.apache.flink.kafka.shaded.", "org.apache.kafka.common.security"
 
@@ -180,7 +183,9 @@ class Runner:
             "FLINK_LOG_DIR": str(conf),
             # Its client would have the function run in itself, and it ends.
             "_python_worker_execution_mode": "process",
-            "JVM_ARGS": "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+            # It looks into Java's own maps for what its Python functions need.
+            "JVM_ARGS": "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
+            "--add-opens=java.base/java.util=ALL-UNNAMED",
         }
         environment.pop("PYTHONPATH", None)
         # Nobody would know of a job that is handed in when this process is killed.
@@ -209,6 +214,7 @@ class Runner:
         return {
             "base": topic.base.offset,
             "path": [folder for folder in sys.path if folder],
+            "windows": dict.fromkeys(flink_windows(), _OUT_OF_ORDER_MS),
             "flink": {
                 "execution.target": "remote",
                 "rest.address": host,

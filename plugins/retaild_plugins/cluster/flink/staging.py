@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from retaild.pipeline.carry.carrier import Piece
 from retaild.pipeline.entries import MicroBatch
 from retaild.pipeline.streams import OFFSET
-from retaild_plugins.cluster.flink.staged import COLUMN, Staged, unpacked
+from retaild.pipeline.window_values import WindowValue
+from retaild_plugins.cluster.flink.staged import COLUMN, Staged, StagedWindows, unpacked
 
 #: Flink's names: a file that is being written begins with a dot.
 _FINISHED = "part-*"
@@ -45,23 +46,26 @@ class Staging:
 
         Raises GapError.
         """
-        chosen: list[Staged] = []
+        chosen = _Chosen(offset)
         rows, until = 0, offset
         for path in sorted(self.folder.glob(_FINISHED), key=_number):
             if self._known.get(path, offset + 1) <= offset:
                 continue
-            for staged in self._contents(path):
-                if staged.until <= until:
+            contents = self._contents(path)
+            # What windows come to is in the file of the rows that they come to it with.
+            chosen.windows += [own for own in contents if isinstance(own, StagedWindows)]
+            for staged in contents:
+                if isinstance(staged, StagedWindows) or staged.until <= until:
                     continue
                 if staged.first > until and until != self.start:
-                    return self._before_gap(chosen, offset, f"{until} to {staged.first - 1}")
-                chosen.append(staged)
+                    return self._before_gap(chosen, f"{until} to {staged.first - 1}")
+                chosen.staged.append(staged)
                 until = staged.until
                 rows += sum(table.num_rows for table in staged.batch.tables.values())
             if rows >= max_rows:
                 break
         self._gap_since = None
-        return _joined(chosen, offset) if chosen else None
+        return chosen.joined()
 
     def forget(self, offset: int) -> None:
         """Everything below the offset is in all tables."""
@@ -70,22 +74,23 @@ class Staging:
                 path.unlink(missing_ok=True)
                 del self._known[path]
 
-    def _before_gap(self, chosen: list[Staged], offset: int, entries: str) -> Piece | None:
+    def _before_gap(self, chosen: _Chosen, entries: str) -> Piece | None:
         """A file may show a moment before the one before it; a gap that stays is one."""
         now = time.monotonic()
         self._gap_since = self._gap_since or now
         if now - self._gap_since > _GAP_SECONDS:
             raise GapError(f"Flink's files lack the log entries {entries}")
-        return _joined(chosen, offset) if chosen else None
+        return chosen.joined()
 
-    def _contents(self, path: Path) -> list[Staged]:
+    def _contents(self, path: Path) -> list[Staged | StagedWindows]:
         """Raises GapError for a file that was lost or torn (by a power cut, say)."""
         try:
             column = pq.read_table(path, columns=[COLUMN])[COLUMN]
             found = [unpacked(value.as_py()) for value in column]
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise GapError(f"{path.name} cannot be read: {error}") from error
-        self._known[path] = max((staged.until for staged in found), default=0)
+        ends = (staged.until for staged in found if isinstance(staged, Staged))
+        self._known[path] = max(ends, default=0)
         return found
 
 
@@ -95,15 +100,32 @@ def _number(path: Path) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def _joined(staged: list[Staged], offset: int) -> Piece:
-    tables: dict[str, list[pa.Table]] = {}
-    for one in staged:
-        for family, table in one.batch.tables.items():
-            if one.first < offset:
-                table = table.filter(pc.greater_equal(table[OFFSET], offset))
-            tables.setdefault(family, []).append(table)
-    batch = MicroBatch(
-        {family: pa.concat_tables(parts) for family, parts in tables.items()},
-        [letter for one in staged for letter in one.batch.letters if letter.offset >= offset],
-    )
-    return Piece(batch, staged[-1].until, max(one.rows for one in staged))
+@dataclass
+class _Chosen:
+    """What is taken at once, of the log from `offset` on."""
+
+    offset: int
+    staged: list[Staged] = field(default_factory=list)
+    windows: list[StagedWindows] = field(default_factory=list)
+
+    def joined(self) -> Piece | None:
+        if not self.staged:
+            return None
+        windows: dict[str, list[WindowValue]] = {}
+        for window in self.windows:
+            windows.setdefault(window.family, []).extend(window.values)
+        rows = max(one.rows for one in self.staged)
+        return Piece(self._batch(), self.staged[-1].until, rows, windows)
+
+    def _batch(self) -> MicroBatch:
+        tables: dict[str, list[pa.Table]] = {}
+        for one in self.staged:
+            for family, table in one.batch.tables.items():
+                if one.first < self.offset:
+                    table = table.filter(pc.greater_equal(table[OFFSET], self.offset))
+                tables.setdefault(family, []).append(table)
+        letters = [letter for one in self.staged for letter in one.batch.letters]
+        return MicroBatch(
+            {family: pa.concat_tables(parts) for family, parts in tables.items()},
+            [letter for letter in letters if letter.offset >= self.offset],
+        )

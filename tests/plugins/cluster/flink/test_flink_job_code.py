@@ -33,6 +33,9 @@ entries = [
     Entry("sale", "arrow", 1, encode_table(table)), Entry("foreign", "json", 1, b"{}"),
 ]
 packed([LogEntry(n, n, 1e9, entry) for n, entry in enumerate(entries)])
+import retaild_plugins.cluster.flink.windows as windows
+assert windows.packed_touches("sale", None) is None
+windows.flink_windows()
 for module in list(sys.modules.values()):
     if (module.__name__ or "").startswith("retaild") and getattr(module, "__file__", None):
         print(module.__file__)
@@ -50,7 +53,9 @@ def test_all_that_the_job_imports_counts() -> None:
     done = subprocess.run([sys.executable, "-c", _DECODE], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     imported = {Path(line) for line in done.stdout.split()}
-    assert {"staged.py", "codec.py", "entries.py"} <= {path.name for path in imported}
+    assert {"staged.py", "codec.py", "entries.py", "windows.py", "aggregates.py"} <= {
+        path.name for path in imported
+    }
     # A package without code of its own only says what it is.
     assert imported - {path for path in imported if _only_says(path)} <= set(job_code.files())
 
@@ -114,7 +119,9 @@ def test_the_job_of_the_same_code_is_found_again(
     assert (run.job, run.start) == ("f00d", 7)
 
 
-@pytest.mark.parametrize("name", ["staged.py", "codec.py", "entries.py", "sale.py", "job.py"])
+@pytest.mark.parametrize(
+    "name", ["staged.py", "codec.py", "entries.py", "sale.py", "job.py", "aggregates.py"]
+)
 def test_the_job_of_other_code_is_not(
     tmp_path: Path, name_of: Callable[[], str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

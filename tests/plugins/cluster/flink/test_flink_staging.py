@@ -10,13 +10,21 @@ import pyarrow.parquet as pq
 import pytest
 from retaild_plugins.cluster.flink import plugin, staging
 from retaild_plugins.cluster.flink.config import FlinkServiceConfig, FlinkStreamConfig
-from retaild_plugins.cluster.flink.staged import COLUMN, packed, unpacked
+from retaild_plugins.cluster.flink.staged import (
+    COLUMN,
+    Staged,
+    StagedWindows,
+    packed,
+    packed_windows,
+    unpacked,
+)
 from retaild_plugins.cluster.flink.staging import GapError, Staging
 
 from retaild.api import Entry, LogEntry
 from retaild.pipeline.carry.carrier import Piece
 from retaild.pipeline.entries import decode
 from retaild.pipeline.streams import OFFSET, stream_pipelines
+from retaild.pipeline.window_values import WindowValue
 from retaild.testing.stream import entry, sale
 
 
@@ -41,10 +49,32 @@ def test_events_and_letters_come_through_unchanged() -> None:
         entry(sale("c"), codec="arrow"), Entry("weather", "json", 1, b"{}"),
     )  # fmt: skip
     staged, expected = unpacked(packed(entries)), decode(entries)
+    assert isinstance(staged, Staged)
     assert (staged.first, staged.until, staged.rows) == (7, 11, 101)
     assert staged.batch.tables == expected.tables
     assert staged.batch.letters == expected.letters
     assert len(expected.letters) == 2
+
+
+VALUE = WindowValue(("main",), -3_600_000_000, 3, 2**64 - 1, ("1", None, "-0.5000"))
+
+
+def test_a_windows_value_comes_through_unchanged() -> None:
+    assert unpacked(packed_windows("sale", [VALUE, VALUE])) == StagedWindows("sale", [VALUE, VALUE])
+
+
+def test_windows_come_with_the_rows_of_their_file(tmp_path: Path) -> None:
+    other = WindowValue(("north",), 0, 1, 7, ("1", "1", "1"))
+    for number, value in enumerate([VALUE, other]):
+        contents = [packed(logged(number, entry(sale("a")))), packed_windows("sale", [value])]
+        table = pa.table({COLUMN: pa.array(contents, pa.binary())})
+        pq.write_table(table, tmp_path / f"part-0f7e-0-{number}")
+    files = Staging(tmp_path, 0)
+    first, second = files.take(0, 1), files.take(1, 1)
+    assert first is not None
+    assert second is not None
+    assert (offsets(first), first.windows) == ([0], {"sale": [VALUE]})
+    assert (offsets(second), second.windows) == ([1], {"sale": [other]})
 
 
 def test_files_are_taken_in_the_order_of_the_log(tmp_path: Path) -> None:
