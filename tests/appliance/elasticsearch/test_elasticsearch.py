@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
+from elasticsearch import Elasticsearch
 from retaild_plugins.cluster.elasticsearch.config import (
     ElasticsearchServiceConfig,
     ElasticsearchTargetConfig,
@@ -19,9 +23,11 @@ from retaild_plugins.cluster.elasticsearch.plugin import (
 )
 from retaild_plugins.cluster.elasticsearch.target import ElasticsearchTarget
 
-from retaild.api import BuildContext, ConfigError, ServiceSpec, TransientError
-from retaild.api.target import Record
+from retaild.api import BuildContext, ConfigError, ServiceSpec, Software, TransientError
+from retaild.api.service import password_file
+from retaild.api.target import Dataset, Record
 from retaild.testing.service import ServiceConformance, free_ports, running
+from retaild.testing.target import Reader, TargetConformance
 
 Contexts = Callable[..., BuildContext]
 
@@ -59,6 +65,74 @@ def target(
         made.open()
         yield made
         made.close()
+
+
+class Server:
+    """One for all tests of the suite: each has names of its own in it."""
+
+    def __init__(self, port: int, root: Path) -> None:
+        self.url, self.root = f"http://127.0.0.1:{port}", root
+        self._numbers = itertools.count(1)
+        secret = password_file(root / "service" / "elasticsearch").read_text("utf-8").strip()
+        self.client = Elasticsearch(self.url, basic_auth=("retaild", secret), request_timeout=30)
+
+    def target(self) -> ElasticsearchTarget:
+        own = ElasticsearchTargetConfig(url=self.url, prefix=f"suite{next(self._numbers)}")
+        context = BuildContext(
+            "search", self.root / "search", self.root / "lake", services_dir=self.root / "service"
+        )
+        return ElasticsearchTarget(own, context)
+
+    def read(self, alias: str, ids: list[str]) -> dict[str, Any]:
+        """By the alias, as a web shop would; {} while there is no such alias."""
+        while self.client.indices.exists_alias(name=alias):
+            docs = self.client.mget(index=alias, ids=ids)["docs"]
+            # The index behind the alias was the old one, and is gone: the answer is an error.
+            if not any("error" in one for one in docs):
+                return {one["_id"]: one.get("_source") for one in docs}
+        return dict.fromkeys(ids)
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, installed: Callable[[Software], Path],
+    software_dir: Path,
+) -> Iterator[Server]:  # fmt: skip
+    installed(SOFTWARE)
+    root = tmp_path_factory.mktemp("suite")
+    port, transport = free_ports(2)
+    own = ElasticsearchServiceConfig(port=port, transport_port=transport, heap_mib=384)
+    context = BuildContext(
+        "elasticsearch", root / "service" / "elasticsearch", root / "lake",
+        software_dir=software_dir, services_dir=root / "service",
+    )  # fmt: skip
+    with running(retaild_services()[0], own, context):
+        made = Server(port, root)
+        yield made
+        made.client.close()
+
+
+class TestElasticsearchTarget(TargetConformance):
+    @pytest.fixture
+    def target(self, server: Server) -> Iterator[ElasticsearchTarget]:
+        made = server.target()
+        made.open()
+        yield made
+        made.close()
+
+    @pytest.fixture
+    def read(self, server: Server, target: ElasticsearchTarget) -> Reader:
+        def read(dataset: Dataset, ids: list[str]) -> dict[str, Any]:
+            return server.read(target.alias(dataset), ids)
+
+        return read
+
+    @pytest.fixture
+    def away(self, context_of: Contexts) -> ElasticsearchTarget:
+        [nobody] = free_ports(1)
+        own = {"url": f"http://127.0.0.1:{nobody}", "password": "no"}
+        config = ElasticsearchTargetConfig.model_validate(own)
+        return ElasticsearchTarget(config, context_of("search", "target"))
 
 
 def _products(names: list[str], units: float = 1.0) -> list[Record]:
