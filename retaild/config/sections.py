@@ -116,7 +116,8 @@ class RetaildSection(Section):
     )  # fmt: skip
     reload_seconds: float = Field(
         default=30.0, ge=1, le=600,
-        description="What a reload starts must work within so many seconds, or all goes back.",
+        description="What a reload starts must work within so many seconds, or all goes back; a "
+        "managed service may take `limits.open_seconds` for its first start.",
     )  # fmt: skip
     supervision: Literal["auto", "children", "systemd"] = Field(
         default="auto",

@@ -26,7 +26,7 @@ _LOOK = 0.1
 #: the hub before its sources; the server last, when all that it asks is there.
 _ORDER = ("stream", "ingest", "source", "alert", "identity", "serve")
 #: A process works when it reports this figure: these report sooner that they live.
-_WORKING = {"stream": ("offset", None), "serve": ("ready", "yes")}
+_WORKING = {"service": ("answers", "yes"), "stream": ("offset", None), "serve": ("ready", "yes")}
 _HELD = ("quarantined", "disabled")
 #: So many lines of its log are shown of what did not work.
 _LOG_LINES = 10
@@ -42,8 +42,9 @@ class Topology(Protocol):
     async def remove(self, name: str) -> None: ...
 
     async def replace(
-        self, plan: WorkerPlan, *, ready_seconds: float, keep: bool = False
-    ) -> Failure | None: ...
+        self, plan: WorkerPlan, *, ready_seconds: float, first_seconds: float = 0.0,
+        keep: bool = False,
+    ) -> Failure | None: ...  # fmt: skip
 
     async def swap(self, plan: WorkerPlan, *, ready_seconds: float) -> Failure | None: ...
 
@@ -114,13 +115,26 @@ class Transition:
             self.say(f"{name}: stopping")
             await self.supervisor.remove(name)
             self._undo.append((name, lambda plan=old[name]: self.supervisor.add(plan)))  # type: ignore[misc]
-        for name in _sorted(self.touched.replaced, self.new):
+        services = self._services(self.touched.started)
+        await self._start(services)
+        for name in self._services(self.touched.replaced):
             await self._replace(old[name], self.new[name])
-        for name in _sorted(self.touched.started, self.new):
+        # Who needs them is asked to work only when they answer: Java takes its time.
+        await self._all_work([*services, *self._services(self.touched.replaced)])
+        others = [name for name in self.touched.replaced if self.new[name].kind != "service"]
+        for name in _sorted(others, self.new):
+            await self._replace(old[name], self.new[name])
+        await self._start(name for name in self.touched.started if name not in services)
+        await self._all_work([*self.touched.started, *self.touched.replaced])
+
+    def _services(self, names: Iterable[str]) -> list[str]:
+        return _sorted((name for name in names if self.new[name].kind == "service"), self.new)
+
+    async def _start(self, names: Iterable[str]) -> None:
+        for name in _sorted(names, self.new):
             self.say(f"{name}: starting")
             await self.supervisor.add(self.new[name])
             self._undo.append((name, lambda name=name: self.supervisor.remove(name)))  # type: ignore[misc]
-        await self._all_work([*self.touched.started, *self.touched.replaced])
 
     async def _replace(self, old: WorkerPlan, new: WorkerPlan) -> None:
         self.say(f"{new.name}: {'handing over' if new.kind == 'serve' else 'replacing'}")
@@ -133,12 +147,14 @@ class Transition:
         seconds = self.ready_seconds
         if plan.kind == "serve":
             return await self.supervisor.swap(plan, ready_seconds=seconds)
-        keep = plan.name in self.tolerated
-        return await self.supervisor.replace(plan, ready_seconds=seconds, keep=keep)
+        return await self.supervisor.replace(
+            plan, ready_seconds=seconds, first_seconds=_first_seconds(plan),
+            keep=plan.name in self.tolerated,
+        )  # fmt: skip
 
     async def _all_work(self, names: Iterable[str]) -> None:
         watched = [name for name in names if name not in self.tolerated]
-        until = time.monotonic() + self.ready_seconds
+        asked = time.monotonic()
         began: dict[str, Row] = {}
         for name in watched:
             self.say(f"{name}: waiting until it works")
@@ -148,12 +164,16 @@ class Transition:
                     began[name] = row
                 elif reason := self.supervisor.hopeless(name):
                     raise self._broken(name, reason)
-                elif time.monotonic() > until:
-                    seconds = f"within {self.ready_seconds:g} s"
+                elif time.monotonic() > asked + self._allowed(name, row):
+                    seconds = f"within {time.monotonic() - asked:.0f} s"
                     raise self._broken(name, f"it did not work {seconds}: {_reason(row)}")
                 else:
                     await asyncio.sleep(_LOOK)
         await self._stay(began)
+
+    def _allowed(self, name: str, row: Row) -> float:
+        first = 0.0 if row.get("last_error") else _first_seconds(self.new[name])
+        return max(self.ready_seconds, first)
 
     async def _stay(self, began: Mapping[str, Row]) -> None:
         settled = time.monotonic() + (SETTLE_SECONDS if began else 0.0)
@@ -197,6 +217,13 @@ class Transition:
 def _sorted(names: Iterable[str], plans: Mapping[str, WorkerPlan]) -> list[str]:
     order = {kind: place for place, kind in enumerate(_ORDER)}
     return sorted(names, key=lambda name: (order.get(plans[name].kind, -1), name))
+
+
+def _first_seconds(plan: WorkerPlan) -> float:
+    """A service may take as long as its limit says until it works for the first time: a server
+    takes minutes on a small machine. One that has failed gets no more than others."""
+    services = plan.isolated if plan.kind == "service" else None
+    return services.limits.open_seconds if services else 0.0
 
 
 def _works(row: Row) -> bool:

@@ -182,20 +182,22 @@ class Supervisor:
             self._begin(self._new(old.plan))
 
     async def replace(
-        self, plan: WorkerPlan, *, ready_seconds: float, keep: bool = False
-    ) -> Failure | None:
+        self, plan: WorkerPlan, *, ready_seconds: float, first_seconds: float = 0.0,
+        keep: bool = False,
+    ) -> Failure | None:  # fmt: skip
         """Stop the old, then start the new; None once it has reported that it works.
 
-        If it does not within `ready_seconds`, or nothing but another plan could make it, the old
-        one runs again, unless the new one is to be kept. What somebody holds back is replaced
-        without being started; what the host had put into quarantine is tried.
+        If it does not within `ready_seconds` (`first_seconds` while it has not failed once), or
+        nothing but another plan could make it, the old one runs again, unless the new one is to be
+        kept. What somebody holds back is replaced without being started; what the host had put
+        into quarantine is tried.
         """
         old = self._known(plan.name)
         await self._leave(old)
         new = self._new(plan)
         before = new.guard.forgive(old.plan.fingerprint) if new.guard else None
         self._begin(new)
-        failure = await self._failure(new, ready_seconds)
+        failure = await self._failure(new, ready_seconds, first_seconds)
         if failure is None or keep:
             return failure
         await self._leave(new)
@@ -264,15 +266,16 @@ class Supervisor:
         del self._workers[worker.plan.name]
         await self._end(worker, task)
 
-    async def _failure(self, worker: Kept, seconds: float) -> Failure | None:
+    async def _failure(self, worker: Kept, seconds: float, first: float) -> Failure | None:
         """None once it works, or somebody holds it back; else why it does not."""
-        until = time.monotonic() + seconds
+        began = time.monotonic()
         reason = ""
         while worker.state != "running" and not reason:
             reason = hopeless(worker)
-            if not reason and time.monotonic() > until:
+            allowed = seconds if worker.error else max(seconds, first)
+            if not reason and time.monotonic() > began + allowed:
                 last = f"; it ended: {worker.error.rstrip('.')}" if worker.error else ""
-                reason = f"it was not ready within {seconds:g} s{last}"
+                reason = f"it was not ready within {time.monotonic() - began:.0f} s{last}"
             await asyncio.sleep(0.05)
         if not reason or (worker.guard is not None and worker.guard.held().by_person):
             return None
