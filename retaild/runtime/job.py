@@ -121,10 +121,6 @@ def run_job(
             result = entry.load()(context)
     except JobStopped:
         return _end(state, run_id, "killed", "It was told to stop.", EXIT_STOPPED)
-    except MemoryError:
-        _log.exception("job %s ran out of memory", name)
-        error = "It needed more memory than it may take. Raise the job's argument memory_mib."
-        return _end(state, run_id, "failed", error, EXIT_FAILED)
     except RetaildError as problem:
         _log.error("job %s failed: %s", name, problem, exc_info=problem.__cause__ is not None)
         later = isinstance(problem, TransientError)
@@ -132,8 +128,7 @@ def run_job(
         return _end(state, run_id, "failed", str(problem), code)
     except Exception as problem:
         _log.exception("job %s failed", name)
-        text = f"{type(problem).__name__}: {problem}. The log has the details."
-        return _end(state, run_id, "failed", text, EXIT_FAILED)
+        return _end(state, run_id, "failed", _unforeseen(problem), EXIT_FAILED)
     seconds = time.time() - started
     figures = {"seconds": round(seconds, 3), "peak_memory_mib": round(peak_mib(), 1)}
     state.save_run(
@@ -149,6 +144,16 @@ def _last_words(result: Mapping[str, Any]) -> str:
     waits: Mapping[str, str] = result.get("waits_for", {})
     said = " ".join(f"{step}: {why}" for step, why in waits.items())
     return f"done, as far as there is data. {said}" if said else "done"
+
+
+def _unforeseen(problem: BaseException) -> str:
+    """Who cleans up without memory fails too: what came first counts."""
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            return "It needed more memory than it may take. Raise the job's argument memory_mib."
+        cause = cause.__cause__ or cause.__context__
+    return f"{type(problem).__name__}: {problem}. The log has the details."
 
 
 class Progress:
