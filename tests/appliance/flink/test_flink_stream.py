@@ -14,7 +14,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from retaild_plugins.cluster.flink import job_code
 from retaild_plugins.cluster.flink.processor import FlinkProcessor
+from retaild_plugins.cluster.flink.rest import FlinkRest
 from retaild_plugins.streams.embedded.config import EmbeddedStreamConfig
 from retaild_plugins.streams.embedded.processor import EmbeddedProcessor
 
@@ -308,6 +310,31 @@ def test_tables_may_be_compacted_and_vacuumed_meanwhile(
     for name in set(compacted):
         lake.compact(name, 0)
     check(lake)
+
+
+def test_an_upgrade_ends_the_old_job(
+    cluster: Cluster, lake: Lake, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was killed left its job; the new version's replaces it from the lake's offset
+    on."""
+    bus.append([entry(sale("a"))])
+    with (
+        closing(cluster.stream(lake.root, bus)) as old,
+        closing(FlinkRest(cluster.config().url)) as rest,
+    ):
+        carry(old, bus)  # and is never heard of again
+        before = old.job
+        assert before is not None
+        assert rest.state(before) == "RUNNING"
+        monkeypatch.setattr(job_code, "fingerprint", lambda: "of another version")
+        bus.append([entry(sale("b"), sale("a"))])
+        with closing(cluster.stream(lake.root, bus)) as new:
+            carry(new, bus)
+            assert new.job != before
+            assert list(rest.jobs()) == [new.job]
+        assert rest.state(before) == "CANCELED"
+    assert rows(lake, "silver.sale", "event_id", "_offset") == [("a", 0), ("b", 1)]
+    assert hours(lake) == [("main", 9, 1, 2, "2.000", "2.0000")]
 
 
 def test_a_killed_worker_finds_its_job_again(
