@@ -164,9 +164,9 @@ class Transition:
                     began[name] = row
                 elif reason := self.supervisor.hopeless(name):
                     raise self._broken(name, reason)
-                elif time.monotonic() > asked + self._allowed(name, row):
-                    seconds = f"within {time.monotonic() - asked:.0f} s"
-                    raise self._broken(name, f"it did not work {seconds}: {_reason(row)}")
+                elif time.monotonic() > asked + (allowed := self._allowed(name, row)):
+                    within = f"within {allowed:g} s"
+                    raise self._broken(name, f"it did not work {within}: {_reason(row)}")
                 else:
                     await asyncio.sleep(_LOOK)
         await self._stay(began)

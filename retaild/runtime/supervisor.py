@@ -275,7 +275,7 @@ class Supervisor:
             allowed = seconds if worker.error else max(seconds, first)
             if not reason and time.monotonic() > began + allowed:
                 last = f"; it ended: {worker.error.rstrip('.')}" if worker.error else ""
-                reason = f"it was not ready within {time.monotonic() - began:.0f} s{last}"
+                reason = f"it was not ready within {allowed:g} s{last}"
             await asyncio.sleep(0.05)
         if not reason or (worker.guard is not None and worker.guard.held().by_person):
             return None
