@@ -36,7 +36,7 @@ test: $(VENV)/dev.stamp lint types layers  ## all quick tests (under ten minutes
 
 test-long: $(VENV)/dev.stamp  ## the tests that take longer
 	@$(MAKE) --no-print-directory keycloak || echo "Without Maven the tests of Keycloak are skipped."
-	$(BIN)/pytest -m "slow and not appliance" --timeout=3600
+	$(BIN)/pytest -m "slow and not appliance" -n $(WORKERS) --dist loadfile --timeout=3600
 
 test-appliance: $(VENV)/dev.stamp  ## the tests with real Kafka, Spark, Flink, ... (needs Java and Maven; fetches 2 GB once)
 	$(BIN)/pytest tests/appliance -m "not slow" --timeout=900

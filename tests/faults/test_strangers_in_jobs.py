@@ -24,7 +24,7 @@ from tests.runtime.serving.shops import Till
 pytestmark = pytest.mark.slow
 
 #: Enough for everything but what hangs.
-TIMEOUT = 30
+TIMEOUT = 20
 MEMORY_MIB = 3072
 CONFIG = f"""
 [alerts]
