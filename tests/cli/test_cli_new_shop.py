@@ -30,7 +30,10 @@ event_time = { constant = "2024-06-01" }
 def test_a_new_shop_waits_for_data_and_a_fault_is_still_one(
     ctl: Ctl,
     configured: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # a table is cut to the terminal's width
+
     def refresh() -> Any:
         said = ctl("job", "run", "refresh", "--wait", "--json")
         return said.code, said.json

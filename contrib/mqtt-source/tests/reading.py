@@ -60,8 +60,16 @@ def next_batch(source: MqttSource, patience: float = 5.0) -> SourceBatch | None:
     return batch
 
 
+def mend(events: Path) -> None:
+    """Let go of a line that a kill cut off: the position is of before it."""
+    if events.exists():
+        content = events.read_bytes()
+        os.truncate(events, content.rfind(b"\n") + 1)
+
+
 def keep_reading(port: int, folder: Path) -> None:
     """As the host does: a batch and its position on the disk, then `confirmed`."""
+    mend(folder / "events")
     reader = source(port, batch_messages=BATCH)
     saved = folder / "position"
     reader.open(json.loads(saved.read_text()) if saved.exists() else None)
