@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import threading
@@ -171,6 +172,9 @@ def test_what_it_has_taken_survives_kill_9_though_its_origin_is_gone(
     log.write_text('{"n":1}\n{"n":2}\n')
     config = _flows(tmp_path, door, free_ports(1)[0])
     with running(spec, config, context) as keeper:
+        # Without its queues on the disk, NiFi would drop what they held.
+        saved = gzip.decompress((context.state_dir / "conf/flow.json.gz").read_bytes()).decode()
+        assert "TailFile" in saved
         _until(lambda: float(keeper.watch_now().get("queued", 0)) > 0)
         _until(lambda: door.refused > 0)
         log.unlink()

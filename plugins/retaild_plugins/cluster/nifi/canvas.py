@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import nipyapi
@@ -18,14 +21,17 @@ from retaild_plugins.cluster.nifi.flows import Plan, Step
 
 #: A flow that is replaced has so long to hand on what is in its queues.
 DRAIN_SECONDS = 30.0
+#: NiFi writes what was made to its disk within a second; on a busy disk later.
+SAVE_SECONDS = 30.0
 #: What trying again waits.
 PENALTY = "5 sec"
 
 
 class Canvas:
-    """`address`: of NiFi's REST interface."""
+    """`address`: of NiFi's REST interface; `flow_file`: where it keeps its flows (JSON, gzip)."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, flow_file: Path) -> None:
+        self._flow_file = flow_file
         nipyapi.config.nifi_config.host = address
         # It keeps a client for the address that it was first asked with.
         nipyapi.config.nifi_config.api_client = None
@@ -82,7 +88,28 @@ class Canvas:
         """The mark last: a group that was cut off while it was made is made anew."""
         group = nipyapi.canvas.get_process_group(group.id, "id")
         nipyapi.canvas.update_process_group(group, {"comments": _comment(plan)})
+        self._await_saved(group)
         nipyapi.canvas.schedule_process_group(group.id, True)
+
+    def _await_saved(self, group: Any) -> None:
+        """Until the group's queues are on NiFi's disk: killed before, it would start without them
+        and drop what they held. Raises TransientError."""
+        queues = {link.id for link in nipyapi.canvas.list_all_connections(group.id)}
+        until = time.monotonic() + SAVE_SECONDS
+        while not self._holds(queues):
+            if time.monotonic() > until:
+                raise TransientError(
+                    f"NiFi has not written flow {group.component.name!r} to its disk yet.",
+                    hint=f"See whether {self._flow_file.parent} can be written.",
+                )
+            time.sleep(0.1)
+
+    def _holds(self, ids: set[str]) -> bool:
+        """Whether all are in the flows as they are on the disk."""
+        with suppress(OSError, EOFError):  # none yet, or it is being written
+            saved = gzip.decompress(self._flow_file.read_bytes()).decode()
+            return all(one in saved for one in ids)
+        return False
 
     def _fill(self, group: Any, plan: Plan) -> None:
         made = {

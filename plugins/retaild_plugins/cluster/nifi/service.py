@@ -11,6 +11,7 @@ from retaild.api.service import Figures, make_password, software_home, write_pri
 from retaild_plugins.cluster.nifi.config import HttpFlow, NifiConfig
 from retaild_plugins.cluster.nifi.flows import plan_of
 
+FLOW_FILE = "conf/flow.json.gz"
 _AUTHORIZERS = """<authorizers>
   <authorizer>
     <identifier>single-user-authorizer</identifier>
@@ -65,7 +66,7 @@ class NifiService:
     def _properties(self) -> str:
         settings: dict[str, object] = {
             "nifi.flow.configuration.file": "./conf/flow.xml.gz",
-            "nifi.flow.configuration.json.file": "./conf/flow.json.gz",
+            "nifi.flow.configuration.json.file": f"./{FLOW_FILE}",
             "nifi.flow.configuration.archive.enabled": "false",
             "nifi.flowcontroller.autoResumeState": "true",
             "nifi.flowcontroller.graceful.shutdown.period": "10 sec",
@@ -164,7 +165,8 @@ class NifiService:
         from retaild_plugins.cluster.nifi.canvas import Canvas
 
         if self._canvas is None:
-            canvas = Canvas(f"http://127.0.0.1:{self._config.port}/nifi-api")
+            address = f"http://127.0.0.1:{self._config.port}/nifi-api"
+            canvas = Canvas(address, self._root / FLOW_FILE)
             canvas.check()
             for name, flow in self._config.flow.items():
                 plan = plan_of(name, flow, self._config, self._root / "refused" / name)
