@@ -115,26 +115,27 @@ class Transition:
             self.say(f"{name}: stopping")
             await self.supervisor.remove(name)
             self._undo.append((name, lambda plan=old[name]: self.supervisor.add(plan)))  # type: ignore[misc]
-        services = self._services(self.touched.started)
-        await self._start(services)
-        for name in self._services(self.touched.replaced):
-            await self._replace(old[name], self.new[name])
-        # Who needs them is asked to work only when they answer: Java takes its time.
-        await self._all_work([*services, *self._services(self.touched.replaced)])
-        others = [name for name in self.touched.replaced if self.new[name].kind != "service"]
-        for name in _sorted(others, self.new):
-            await self._replace(old[name], self.new[name])
-        await self._start(name for name in self.touched.started if name not in services)
-        await self._all_work([*self.touched.started, *self.touched.replaced])
+        brought: list[str] = []
+        # Who needs a service is changed when it answers: Java takes its time.
+        for services in (True, False):
+            brought += await self._bring(old, services=services)
+            await self._all_work(brought)
 
-    def _services(self, names: Iterable[str]) -> list[str]:
-        return _sorted((name for name in names if self.new[name].kind == "service"), self.new)
+    async def _bring(self, old: Mapping[str, WorkerPlan], *, services: bool) -> list[str]:
+        """Replace and start the services, or all others; their names."""
 
-    async def _start(self, names: Iterable[str]) -> None:
-        for name in _sorted(names, self.new):
+        def chosen(names: Iterable[str]) -> list[str]:
+            own = (name for name in names if (self.new[name].kind == "service") is services)
+            return _sorted(own, self.new)
+
+        replaced, started = chosen(self.touched.replaced), chosen(self.touched.started)
+        for name in replaced:
+            await self._replace(old[name], self.new[name])
+        for name in started:
             self.say(f"{name}: starting")
             await self.supervisor.add(self.new[name])
             self._undo.append((name, lambda name=name: self.supervisor.remove(name)))  # type: ignore[misc]
+        return [*started, *replaced]
 
     async def _replace(self, old: WorkerPlan, new: WorkerPlan) -> None:
         self.say(f"{new.name}: {'handing over' if new.kind == 'serve' else 'replacing'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -124,8 +125,17 @@ def start(tmp_path: Path, unused_port: int) -> Iterator[Start]:
 
 @pytest.fixture
 def unused_port() -> int:
-    import socket
+    """Of the daemon's own pages."""
+    return _free_port()
 
+
+@pytest.fixture
+def port() -> int:
+    """Of a service."""
+    return _free_port()
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -20,13 +20,6 @@ SERVICE = '[service.redis]\nplugin = "redis"\nport = {port}\nmemory_mib = 32\n'
 NAME = "service.redis"
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def server_of(daemon: Running) -> int:
     """The process id of redis-server below the service's own process; 0 if there is none."""
     keeper = daemon.worker(NAME).get("pid")

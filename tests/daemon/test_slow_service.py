@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
-
-import pytest
 
 from tests.daemon.conftest import Start, alive
 from tests.daemon.strangers import install, with_site
@@ -66,13 +63,6 @@ def retaild_services():
 """
 CONFIG = "reload_seconds = 6\n[lake]\ninterval_seconds = 5\n"
 SERVICE = '[service.slow]\nplugin = "slow"\nport = {port}\nfails = {fails}\n'
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_what_needs_a_new_service_is_replaced_when_it_answers(

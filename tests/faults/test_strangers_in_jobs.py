@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from retaild.api.lake import Lake
-from tests.runtime.isolation.wild_house import WildHouse, alive, eventually, wild_house
+from tests.runtime.isolation.wild_house import NEIGHBOURS, WildHouse, alive, eventually, wild_house
 from tests.runtime.serving.shops import Till
 
 pytestmark = pytest.mark.slow
@@ -27,17 +27,7 @@ pytestmark = pytest.mark.slow
 TIMEOUT = 20
 MEMORY_MIB = 3072
 CONFIG = f"""
-[alerts]
-group_wait_seconds = 0
-group_interval_seconds = 0
-resolve_after_seconds = 0
-[lake]
-interval_seconds = 0.2
-[source.steady]
-folder = "."
-[alert.duty]
-plugin = "notebook"
-folder = "."
+{NEIGHBOURS}
 [trainer.recommender]
 plugin = "wild-trainer"
 folder = "."

@@ -26,21 +26,11 @@ import pytest
 from retaild.api.lake import Lake
 from tests.runtime.serving.shops import Till
 
-from .wild_house import WildHouse, alive, eventually, wild_house
+from .wild_house import NEIGHBOURS, WildHouse, alive, eventually, wild_house
 
 FAILURES = 2
 CONFIG = f"""
-[alerts]
-group_wait_seconds = 0
-group_interval_seconds = 0
-resolve_after_seconds = 0
-[lake]
-interval_seconds = 0.2
-[source.steady]
-folder = "."
-[alert.duty]
-plugin = "notebook"
-folder = "."
+{NEIGHBOURS}
 [stream]
 plugin = "wild-stream"
 folder = "."

@@ -19,6 +19,20 @@ from retaild.runtime.instances import InstanceStore
 from retaild.runtime.state import State
 
 WILD = Path(__file__).parent / "wild"
+#: A source beside the one that misbehaves, and a sink that is told at once.
+NEIGHBOURS = """\
+[alerts]
+group_wait_seconds = 0
+group_interval_seconds = 0
+resolve_after_seconds = 0
+[lake]
+interval_seconds = 0.2
+[source.steady]
+folder = "."
+[alert.duty]
+plugin = "notebook"
+folder = "."
+"""
 #: Distribution -> its module.
 _DISTRIBUTIONS = {"wild": "retaild_wild", "wild-engines": "retaild_wild_engines"}
 
