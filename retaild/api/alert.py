@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Literal, Protocol
 
 from retaild.api.base import Spec
@@ -55,6 +56,14 @@ class Notification:
     url: str = ""
     #: 0 at first; grows each time nobody acknowledged in time.
     escalation: int = 0
+
+    def group_key(self, most: int) -> str:
+        """`group` for a receiver that takes so many characters, at least 64.
+
+        A longer one is hashed: cut, two could become one, for what tells them apart stands at
+        their ends.
+        """
+        return self.group if len(self.group) <= most else sha256(self.group.encode()).hexdigest()
 
 
 class AlertSink(Protocol):

@@ -65,6 +65,13 @@ def family_of(keeper: Keeper) -> set[int]:
     return {one.pid for pid in keeper.pids.values() for one in table.members(pid) if not one.ended}
 
 
+def watch_for_ever(keeper: Keeper) -> None:
+    """As the host does, until a server ends. Raises what the keeper raises."""
+    while True:
+        keeper.watch()
+        time.sleep(0.05)
+
+
 def answers_within(service: Service, seconds: float) -> bool:
     """Whether it does; asked again and again."""
     from retaild.api import TransientError

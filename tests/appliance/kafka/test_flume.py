@@ -22,7 +22,7 @@ from retaild.api import BuildContext, Entry, ServiceSpec, Software, SourceBatch,
 from retaild.events.codec import encode_table
 from retaild.runtime.services.keeper import Keeper, ServerEndedError
 from retaild.testing.bus import read_all
-from retaild.testing.service import ServiceConformance, running
+from retaild.testing.service import ServiceConformance, running, watch_for_ever
 
 from .conftest import Broker
 
@@ -161,12 +161,6 @@ def test_an_agent_that_is_killed_again_and_again_while_both_are_busy_loses_nothi
 def more_of_both(topic: Arriving) -> Callable[[], bool]:
     before = set(topic.ids)
     return lambda: {one[0] for one in topic.ids - before} == {"a", "b"}
-
-
-def watch_for_ever(keeper: Keeper) -> None:
-    while True:
-        keeper.watch()
-        time.sleep(0.05)
 
 
 def test_a_folder_that_is_not_there_is_named_and_followed_once_it_is(

@@ -19,7 +19,7 @@ from retaild_plugins.cluster.nifi.plugin import SOFTWARE, retaild_services
 
 from retaild.api import BuildContext, ServiceSpec
 from retaild.runtime.services.keeper import Keeper, ServerEndedError
-from retaild.testing.service import ServiceConformance, free_ports, running
+from retaild.testing.service import ServiceConformance, free_ports, running, watch_for_ever
 
 
 @dataclass
@@ -154,13 +154,7 @@ def _killed(keeper: Keeper) -> None:
     """kill -9, and what the host does about it."""
     os.kill(keeper.pids["nifi"], signal.SIGKILL)
     with pytest.raises(ServerEndedError):
-        _watch_for_ever(keeper)
-
-
-def _watch_for_ever(keeper: Keeper) -> None:
-    while True:
-        keeper.watch()
-        time.sleep(0.05)
+        watch_for_ever(keeper)
 
 
 def test_what_it_has_taken_survives_kill_9_though_its_origin_is_gone(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
@@ -41,7 +40,7 @@ class OpsgenieSink:
         accepted(NAME, answer, 202, hide=[self._key])
 
     def _request(self, notification: Notification) -> tuple[str, dict[str, Any]]:
-        alias = _alias(notification.group)
+        alias = notification.group_key(MAX_ALIAS)
         if notification.action == "trigger":
             return "/v2/alerts", self._alert(notification, alias)
         verb = "close" if notification.action == "resolve" else "acknowledge"
@@ -67,11 +66,6 @@ class OpsgenieSink:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def _alias(group: str) -> str:
-    """Cut, two long groups could become one: what tells them apart stands at their ends."""
-    return group if len(group) <= MAX_ALIAS else sha256(group.encode()).hexdigest()
 
 
 def _source(notification: Notification) -> str:

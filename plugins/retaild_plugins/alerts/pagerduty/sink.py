@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from retaild.api import Alert, Notification
@@ -54,7 +53,7 @@ def event(notification: Notification, key: str, shown: int) -> dict[str, Any]:
     common = {
         "routing_key": key,
         "event_action": notification.action,
-        "dedup_key": _key(notification.group),
+        "dedup_key": notification.group_key(MAX_DEDUP_KEY),
     }
     if notification.action != "trigger":
         return common
@@ -76,11 +75,6 @@ def event(notification: Notification, key: str, shown: int) -> dict[str, Any]:
         **({"client_url": notification.url} if link else {}),
         **({"links": [{"href": notification.url, "text": "All alerts"}]} if link else {}),
     }
-
-
-def _key(group: str) -> str:
-    """Cut, two long groups could become one: what tells them apart stands at their ends."""
-    return group if len(group) <= MAX_DEDUP_KEY else sha256(group.encode()).hexdigest()
 
 
 def _details(notification: Notification, shown: int) -> dict[str, Any]:
